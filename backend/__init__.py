@@ -1,0 +1,1 @@
+"""Speech, a portrait and keyframed emotion become face coefficients, rig curves and video."""
