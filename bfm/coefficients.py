@@ -49,8 +49,9 @@ class FaceCoefficients:
     identity (80,), texture (80,): standard deviations, constant over the shot.
     expression (n_frames, 64): standard deviations. rotation (n_frames, 3): radians, absolute in the camera's frame.
     translation (n_frames, 3): decimetres. lighting (27,): spherical harmonics, 9 per channel of RGB.
-    identity_change, texture_change (n_frames, 80) or None: the emotional change per frame where a model predicts one.
-    model: name of the face model the numbers belong to. Raises ValueError where shapes disagree or values are not finite.
+    identity_change, texture_change (n_frames, 80) or None: the emotional change per frame, where a model predicts one.
+    model: name of the face model the numbers belong to.
+    Raises ValueError where shapes disagree or values are not finite.
     """
 
     identity: np.ndarray

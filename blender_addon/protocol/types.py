@@ -88,7 +88,8 @@ class EmotionKey:
         if not (np.isfinite(self.time) and self.time >= 0):
             raise InputError(f"An emotion keyframe's time should be 0 s or later, got {self.time}.")
         if not 0.0 <= self.intensity <= 1.0:
-            raise InputError(f"The intensity of '{label}' at {self.time:g} s should lie in 0-1, got {self.intensity:g}.")
+            where = f"of '{label}' at {self.time:g} s"
+            raise InputError(f"The intensity {where} should lie in 0-1, got {self.intensity:g}.")
         if self.interpolation not in INTERPOLATIONS:
             raise InputError(f"Unknown interpolation '{self.interpolation}': use one of {', '.join(INTERPOLATIONS)}.")
         object.__setattr__(self, "label", label)
@@ -124,7 +125,7 @@ class EmotionTrack:
                 elif len(fields) == 1 and fields[0]:
                     keys.append(EmotionKey(0.0, fields[0], 1.0))
                 else:
-                    raise InputError(f"Cannot read the emotion '{part}': write LABEL:INTENSITY or TIME:LABEL:INTENSITY.")
+                    raise ValueError(f"{len(fields)} fields")
             except InputError:
                 raise
             except ValueError as error:
@@ -138,12 +139,13 @@ class EmotionTrack:
         """Reads {"keys": [{"time", "label", "intensity", "interpolation"?}, ...]}."""
         try:
             rows = json.loads(text)["keys"]
-            return cls(
-                tuple(
-                    EmotionKey(float(r["time"]), str(r["label"]), float(r["intensity"]), r.get("interpolation", "linear"))
-                    for r in rows
+            keys = [
+                EmotionKey(
+                    float(row["time"]), str(row["label"]), float(row["intensity"]), row.get("interpolation", "linear")
                 )
-            )
+                for row in rows
+            ]
+            return cls(tuple(keys))
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
