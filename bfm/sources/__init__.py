@@ -1,0 +1,1 @@
+"""Where face models come from: each module loads or builds one FaceModel."""
