@@ -1,0 +1,54 @@
+"""The whole face's performance: lips from speech, emotion, brows on accents, blinks, gaze and head, as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.inference.emotion import emotion_layer
+from backend.inference.liveliness import blink_layer, brow_layer, gaze_layer, head_motion
+from backend.inference.speech import Articulation
+from blender_addon.protocol.options import ShotOptions
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Layers of channel weights (n_frames, 64) by name, and the head's motion relative to rest.
+
+    head_rotation (n_frames, 3): radians about x, y, z. head_translation (n_frames, 3): decimetres.
+    """
+
+    layers: Mapping[str, np.ndarray]
+    head_rotation: np.ndarray
+    head_translation: np.ndarray
+    frame_rate: float
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The layers' sum (n_frames, 64), clipped to 0-1."""
+        return np.clip(np.sum(list(self.layers.values()), axis=0), 0.0, 1.0).astype(np.float32)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.head_rotation)
+
+
+def perform(articulation: Articulation, emotion: np.ndarray, *, options: ShotOptions) -> Performance:
+    """Builds the layers from the speech and the emotion weights (n_frames, 7), each with its strength; seeded."""
+    rate, seed, activity = options.frame_rate, options.seed, articulation.activity
+    lips = articulation.weights * options.strength("lips")
+    layers = {
+        "lips": lips,
+        "emotion": options.strength("emotion")
+        * emotion_layer(emotion, lips, activity=activity, frame_rate=rate, seed=seed),
+        "brows": options.strength("brows") * brow_layer(articulation.accents, emotion, frame_rate=rate, seed=seed),
+        "blinks": options.strength("blinks") * blink_layer(activity, emotion, frame_rate=rate, seed=seed),
+        "gaze": options.strength("gaze") * gaze_layer(activity, frame_rate=rate, seed=seed),
+    }
+    rotation, translation = head_motion(activity, articulation.accents, emotion, frame_rate=rate, seed=seed)
+    strength = 0.0 if options.pose == "still" else options.strength("head")
+    layers = {name: np.ascontiguousarray(layer, np.float32) for name, layer in layers.items()}
+    return Performance(layers, rotation * strength, translation * strength, rate)
