@@ -2,7 +2,7 @@
 
 AU_CHANNELS says which channels one action unit moves at full intensity (FACS level E, 1.0). AU23 and AU25 have no
 ARKit shape and use the extra channels; AU26 is the relaxed jaw drop, AU27 the full stretch.
-EMOTION_AUS is Table II of EmoSpeaker (Feng et al.) where it names the emotion; `fear` and `disgusted` differ, see there.
+EMOTION_AUS is Table II of EmoSpeaker (Feng et al.) where it names the emotion; fear and disgusted differ, see there.
 """
 
 from __future__ import annotations
