@@ -1,0 +1,218 @@
+"""The data flow of a shot on one page: sound and emotion to coefficients, and from these both curves and video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from backend.errors import InputError
+from blender_addon.protocol.options import ShotOptions
+from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
+
+if TYPE_CHECKING:
+    from backend.inference.performance import Performance
+    from backend.inference.speech import Articulation, SpeechArticulator
+    from backend.portrait.analysis import Portrait
+    from bfm.coefficients import FaceCoefficients
+
+SILENCE_ACTIVITY = 0.05  # an articulation that never exceeds this heard no speech
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What to make: a portrait (path or an image file's bytes; None for curves alone), sound, emotion and options."""
+
+    portrait: Path | bytes | None
+    audio: Path | bytes
+    emotion: EmotionTrack
+    options: ShotOptions
+
+
+class ShotSink(Protocol):
+    """Where the results of a shot go as they come: curves first, then frames, then the video."""
+
+    def progress(self, stage: str, done: int, total: int) -> None: ...
+    def notice(self, text: str) -> None: ...
+    def curves(self, curves: AnimationCurves) -> None: ...
+    def frame(self, index: int, image: np.ndarray) -> None: ...
+    def video(self, path: Path) -> None: ...
+    def cancelled(self) -> bool: ...
+
+
+class CancelledError(Exception):
+    """The sink asked to stop."""
+
+
+@dataclass(frozen=True)
+class ShotResult:
+    """The coefficients and curves of a finished shot, and the notices that were given on the way."""
+
+    coefficients: FaceCoefficients
+    curves: AnimationCurves
+    notices: tuple[str, ...]
+
+
+def run_shot(shot: Shot, sink: ShotSink, *, video_path: Path | None = None) -> ShotResult:
+    """Runs a shot from files to curves and, where it has a portrait and a renderer, to the video at video_path.
+
+    Raises InputError for what the user must mend and CancelledError when the sink asks to stop.
+    """
+    from backend.audio.waveform import load_waveform
+    from backend.curves.convert import curves_from_performance
+    from backend.inference.performance import perform
+
+    notices: list[str] = []
+    options = shot.options
+    stage = _stages(sink)
+    stage("listening")
+    waveform = load_waveform(shot.audio, start=options.start, end=options.end)
+    portrait = None
+    if shot.portrait is not None:
+        stage("reading the portrait")
+        portrait = read_portrait(shot.portrait)
+        notices += portrait_notices(portrait)
+    stage("speech to lips")
+    articulation = articulate(waveform, options.frame_rate)
+    if articulation.activity.max(initial=0.0) < SILENCE_ACTIVITY:
+        notices.append("The audio holds no speech: this is a listening shot, with closed lips, emotion and blinks.")
+    for notice in notices:
+        sink.notice(notice)
+    emotion = shot.emotion.sample(options.frame_rate, len(articulation.weights))
+    performance = perform(articulation, emotion, options=options)
+    coefficients = make_coefficients(performance, portrait)
+    curves = curves_from_performance(performance, coefficients, articulation.phones)
+    sink.curves(curves)
+    if portrait is not None and options.renderer is not None and video_path is not None:
+        render_video(portrait, coefficients, shot.audio, options=options, sink=sink, video_path=video_path)
+    return ShotResult(coefficients, curves, tuple(notices))
+
+
+def rerender(
+    portrait_file: Path | bytes, curves: AnimationCurves, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
+    video_path: Path,
+) -> FaceCoefficients:  # fmt: skip
+    """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
+    from backend.curves.convert import coefficients_from_curves
+
+    portrait = read_portrait(portrait_file)
+    coefficients = coefficients_from_curves(curves)
+    render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path)
+    return coefficients
+
+
+def read_portrait(source: Path | bytes) -> Portrait:
+    """The analysed portrait of an image file or its bytes. Raises PortraitError."""
+    from backend.portrait.analysis import analyse_portrait, load_image
+
+    return analyse_portrait(load_image(source))
+
+
+def portrait_notices(portrait: Portrait) -> list[str]:
+    """What the user should know about a portrait that is usable all the same."""
+    if portrait.n_faces > 1:
+        return [f"The portrait shows {portrait.n_faces} faces: the largest is animated."]
+    return []
+
+
+def articulate(waveform: Waveform, frame_rate: float) -> Articulation:
+    """Lips, jaw and tongue from speech at a frame rate, with the shipped network loaded once per process."""
+    return _articulator().articulate(waveform, frame_rate)
+
+
+@lru_cache(maxsize=1)
+def _articulator() -> SpeechArticulator:
+    from backend.inference.speech import SpeechArticulator
+
+    return SpeechArticulator()
+
+
+def make_coefficients(performance: Performance, portrait: Portrait | None) -> FaceCoefficients:
+    """Face coefficients of a performance on the portrait's face and pose, or on the average face looking ahead."""
+    from bfm.coefficients import (
+        EXPRESSION_DIMS,
+        FULL_ACTIVATION_SD,
+        IDENTITY_DIMS,
+        LIGHTING_DIMS,
+        TEXTURE_DIMS,
+        FaceCoefficients,
+    )
+
+    assert performance.weights.shape[1] == EXPRESSION_DIMS
+    if portrait is None:
+        identity, texture, lighting = (np.zeros(n, np.float32) for n in (IDENTITY_DIMS, TEXTURE_DIMS, LIGHTING_DIMS))
+        rotation, translation = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    else:
+        fit = portrait.fit
+        identity, texture, lighting = fit.identity, fit.texture, fit.lighting
+        rotation, translation = fit.rotation, fit.translation
+    return FaceCoefficients(
+        identity=identity,
+        texture=texture,
+        expression=performance.weights * np.float32(FULL_ACTIVATION_SD),
+        rotation=rotation + performance.head_rotation,
+        translation=translation + performance.head_translation,
+        lighting=lighting,
+        frame_rate=performance.frame_rate,
+    )
+
+
+def render_video(
+    portrait: Portrait, coefficients: FaceCoefficients, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
+    video_path: Path,
+) -> None:  # fmt: skip
+    """Renders every frame of the coefficients into the video at video_path, with the sound of the shot."""
+    from backend.portrait.renderer import WarpRenderer
+    from backend.video import VideoWriter
+
+    renderer = WarpRenderer(portrait, size=options.size)
+    width, height = renderer.frame_size
+    with VideoWriter(
+        video_path,
+        width=width,
+        height=height,
+        frame_rate=coefficients.frame_rate,
+        audio=audio,
+        start=options.start,
+        end=options.end,
+    ) as writer:
+        for index, image in enumerate(_frames(renderer.render, coefficients)):
+            writer.write(image)
+            sink.frame(index, image)
+            sink.progress("rendering", index + 1, coefficients.n_frames)
+            if sink.cancelled():
+                raise CancelledError
+    sink.video(video_path)
+
+
+def _frames(
+    render: Callable[[FaceCoefficients, int], np.ndarray], coefficients: FaceCoefficients
+) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8 in order."""
+    for index in range(coefficients.n_frames):
+        yield render(coefficients, index)
+
+
+def _stages(sink: ShotSink) -> Callable[[str], None]:
+    """A function that announces a stage of unknown length and stops where the sink was cancelled."""
+
+    def stage(name: str) -> None:
+        if sink.cancelled():
+            raise CancelledError
+        sink.progress(name, 0, 0)
+
+    return stage
+
+
+def read_emotion(text: str) -> EmotionTrack:
+    """An emotion track from keyframes in text or from a JSON file's path. Raises InputError."""
+    if not text.endswith(".json"):
+        return EmotionTrack.parse(text)
+    try:
+        return EmotionTrack.from_json(Path(text).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read the emotion file '{text}': give the path of a JSON file.") from error
