@@ -1,0 +1,58 @@
+# make demo   set everything up and render the demonstration
+# make test   set everything up and run the tests
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+BLENDER_VENV ?= .venv-bpy
+
+.PHONY: demo test lint format bench addon env env-dev env-bpy system soak clean
+
+demo: env
+	$(BIN)/emorig demo --out $(OUT)
+
+test: env-dev
+	$(BIN)/python -m pytest -q -m "not soak" tests
+
+soak: env-dev
+	$(BIN)/python -m pytest -q -m soak tests
+
+lint: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: env-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: env
+	$(BIN)/python -m backend.evaluation.speed
+
+addon: env
+	$(BIN)/python blender_addon/packaging.py --out dist
+
+env: $(VENV)/.installed
+
+env-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml .ci/system_packages
+	bash .ci/system_packages
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(BLENDER_VENV) build dist demo
+
+env-bpy: $(BLENDER_VENV)/.installed
+
+# Blender as a Python package, for the tests of the add-on; about 1 GB.
+$(BLENDER_VENV)/.installed:
+	$(PYTHON) -m venv $(BLENDER_VENV)
+	$(BLENDER_VENV)/bin/python -m pip install --quiet "bpy==4.5.*" "numpy<2" pyzmq msgpack
+	touch $@

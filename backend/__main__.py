@@ -1,0 +1,152 @@
+"""The command line: emorig render, animate, rerender, serve, train, doctor, demo."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blender_addon.protocol.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One portrait and one recording become a face that speaks with feeling: rig curves and video.",
+)
+train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
+app.add_typer(train, name="train")
+
+AudioFile = Annotated[Path, typer.Option("--audio", help="Speech: any sound file, or a video with sound.")]
+PortraitFile = Annotated[Path, typer.Option("--portrait", help="Photo or painting of one person.")]
+Emotion = Annotated[
+    str, typer.Option("--emotion", help="'happy:0.8', '0:neutral:0,1.5:happy:0.8,3:angry:1', or a JSON file.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+FrameRate = Annotated[float, typer.Option("--fps", help="Frames per second.")]
+Size = Annotated[int | None, typer.Option(help="Shorter side in pixels; the photo's own up to 1080 if not given.")]
+Pose = Annotated[str, typer.Option(help="Head motion: natural or still.")]
+Layer = Annotated[list[str] | None, typer.Option("--layer", help="NAME=STRENGTH, 0-2; lips emotion brows blinks …")]
+Seed = Annotated[int, typer.Option(help="Seed of blinks, gaze and head motion.")]
+Start = Annotated[float, typer.Option(help="Start in the audio, seconds.")]
+End = Annotated[float | None, typer.Option(help="End in the audio, seconds.")]
+Backend = Annotated[str | None, typer.Option(help="Address of a running backend, or 'local' to find it here.")]
+
+
+@app.command()
+def render(
+    portrait: PortraitFile,
+    audio: AudioFile,
+    out: OutFolder,
+    emotion: Emotion = "neutral:0",
+    fps: FrameRate = 25.0,
+    size: Size = None,
+    renderer: Annotated[str, typer.Option(help="Renderer: warp.")] = "warp",
+    pose: Pose = "natural",
+    layer: Layer = None,
+    seed: Seed = 0,
+    start: Start = 0.0,
+    end: End = None,
+    backend: Backend = None,
+) -> None:
+    """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
+    from backend.commands import render_to_folder
+
+    options = _options(fps, size, pose, layer, seed, start, end, renderer)
+    render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend)
+
+
+@app.command()
+def animate(
+    audio: AudioFile,
+    out: Annotated[Path, typer.Option("--out", help="The curve file, FILE.json.")],
+    emotion: Emotion = "neutral:0",
+    fps: FrameRate = 25.0,
+    pose: Pose = "natural",
+    layer: Layer = None,
+    seed: Seed = 0,
+    start: Start = 0.0,
+    end: End = None,
+) -> None:
+    """Make rig curves alone, without a portrait."""
+    from backend.commands import animate_to_file
+
+    options = _options(fps, None, pose, layer, seed, start, end, None)
+    animate_to_file(audio, out, emotion=emotion, options=options)
+
+
+@app.command()
+def rerender(
+    portrait: PortraitFile,
+    curves: Annotated[Path, typer.Option("--curves", help="A curves.json, edited or not.")],
+    audio: AudioFile,
+    out: OutFolder,
+    size: Size = None,
+    start: Start = 0.0,
+    end: End = None,
+) -> None:
+    """Render a portrait again from edited curves: video.mp4, coefficients.npz and settings.json."""
+    from backend.commands import rerender_to_folder
+
+    rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless keys are given.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 0,
+) -> None:
+    """Serve Blender and other clients until stopped."""
+    from backend.server import serve as run_server
+
+    run_server(host, port)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which device and models there are, what is missing and how to get it."""
+    from backend.doctor import report
+
+    raise typer.Exit(report())
+
+
+@app.command()
+def demo(out: OutFolder = Path("demo")) -> None:
+    """Render the demonstration: a public-domain portrait speaks, neutral to happy to angry."""
+    from backend.demo import render_demo
+
+    render_demo(out)
+
+
+def _options(fps, size, pose, layer, seed, start, end, renderer):
+    """ShotOptions of the command line's values."""
+    from blender_addon.protocol.options import ShotOptions
+
+    strengths = {}
+    for item in layer or ():
+        name, _, value = item.partition("=")
+        try:
+            strengths[name.strip()] = float(value)
+        except ValueError as error:
+            raise InputError(f"Cannot read the layer '{item}': write NAME=STRENGTH, for example blinks=0.5.") from error
+    return ShotOptions(
+        frame_rate=fps, size=size, pose=pose, strengths=strengths, seed=seed, renderer=renderer, start=start, end=end
+    )
+
+
+def main() -> None:
+    """Entry point: bad input is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"emorig: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("emorig: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The networks that come with the program, and what each of them decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class ShippedNetwork:
+    """A network whose weights lie in the package: its file and the coefficient columns that it predicts."""
+
+    name: str
+    file: str
+    predicts: str
+    licence: str = "MIT OR GPL-3.0-or-later"
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie."""
+        return SHIPPED / self.file
+
+    def sha256(self) -> str:
+        """The hash of the weights' file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def metadata(self) -> dict[str, str]:
+        """What the weights say of themselves: config, seed, command and data. Empty where they say nothing."""
+        with self.path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            return json.loads(file.read(length)).get("__metadata__", {})
+
+
+NETWORKS = {
+    "speech": ShippedNetwork(
+        name="speech", file="speech.safetensors", predicts="expression: lips, jaw and tongue; phones; accents"
+    ),
+}
+
+
+def shipped_networks() -> list[dict[str, str]]:
+    """Name, what it predicts, sha256 and training command of each network in the package."""
+    rows = []
+    for network in NETWORKS.values():
+        row = {"name": network.name, "predicts": network.predicts, "licence": network.licence}
+        if network.path.is_file():
+            row |= {"sha256": network.sha256(), "trained_by": network.metadata().get("command", "")}
+        rows.append(row)
+    return rows
