@@ -1,6 +1,6 @@
 """The backend's exception tree. Everything here is shown to the user as one sentence, with exit code 2."""
 
-from blender_addon.protocol.errors import InputError, ProtocolError
+from blender_addon.protocol.errors import BackendUnavailableError, InputError, ProtocolError
 
 __all__ = [
     "AudioError",
@@ -27,7 +27,3 @@ class NoFaceError(PortraitError):
 
 class OutputError(InputError):
     """The output cannot be written where the user asked."""
-
-
-class BackendUnavailableError(InputError):
-    """No backend answers at the address."""

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class ProtocolError(InputError):
     """A message on the wire is malformed, too large, of an unknown kind or of another protocol version."""
+
+
+class BackendUnavailableError(InputError):
+    """No backend answers at the address, or the one that did has stopped answering."""
