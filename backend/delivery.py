@@ -41,12 +41,14 @@ def staged(folder: Path) -> Iterator[Path]:
         yield partial
         for path in sorted(partial.iterdir()):
             os.replace(path, folder / path.name)
-    except BaseException:
+    except OSError as error:
+        raise OutputError(
+            f"Writing to '{folder}' failed ({error.strerror or error}): nothing was left there."
+        ) from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
         if created and not any(folder.iterdir()):
             folder.rmdir()
-        raise
-    partial.rmdir()
 
 
 def write_curves(path: Path, curves: AnimationCurves) -> None:

@@ -52,10 +52,9 @@ class VideoWriter:
         sound = load_sound(audio, start=start, end=end, sample_rate=VIDEO_SAMPLE_RATE, layout="stereo")
         self._sound = np.ascontiguousarray(np.clip(np.nan_to_num(sound), -1.0, 1.0), np.float32)
         self._sent = 0  # samples of sound already written
-        try:
-            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-        except OSError as error:
-            raise OutputError(f"Cannot write the video in '{self.path.parent}' ({error.strerror}).") from error
+        if not os.access(self.path.parent, os.W_OK):
+            raise OutputError(f"Cannot write the video in '{self.path.parent}': choose a folder that can be written.")
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
         self._container.metadata["comment"] = "Synthetic media: a still portrait animated by EmoRig."
         self._rate = exact_frame_rate(frame_rate)
         self._add_streams(width, height)
