@@ -1,0 +1,62 @@
+"""From a picture to a portrait that can be animated: landmarks, person mask and the fitted face model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.errors import NoFaceError
+from backend.portrait import detection
+from backend.portrait.images import load_image
+from backend.portrait.mask import person_mask
+from bfm.fitting import FittedFace, fit_landmarks
+from bfm.sources.embedded import load_embedded_model
+
+__all__ = ["LEAST_FACE_HEIGHT", "Portrait", "analyse_portrait", "load_image"]
+
+LEAST_FACE_HEIGHT = 48.0  # pixels from forehead to chin
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A picture and what is known of the person in it.
+
+    image (height, width, 3) uint8 RGB; landmarks (478, 3) float32 pixels; person_mask (height, width) float32 0–1;
+    fit: identity, pose and the picture's own expression; n_faces: people found, of whom this is the largest.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    person_mask: np.ndarray
+    fit: FittedFace
+    n_faces: int
+
+
+def analyse_portrait(image: np.ndarray) -> Portrait:
+    """The largest face of image (height, width, 3) uint8 RGB, ready to animate.
+
+    Raises NoFaceError where there is no person's face, or where it is too small, turned away or upside down.
+    """
+    faces = detection.find_faces(image)
+    people = [face for face in faces if face.is_plausible]
+    if not people:
+        raise NoFaceError(_refusal(image, faces))
+    face = people[0]
+    if face.height < LEAST_FACE_HEIGHT:
+        raise NoFaceError(
+            f"The face is only {face.height:.0f} pixels tall: use a picture in which it is at least "
+            f"{LEAST_FACE_HEIGHT:.0f} pixels from forehead to chin."
+        )
+    height, width = image.shape[:2]
+    fit = fit_landmarks(load_embedded_model(), face.landmarks, image_height=height, image_width=width)
+    mask = person_mask(image, face.landmarks)
+    return Portrait(np.ascontiguousarray(image), face.landmarks, mask, fit, len(people))
+
+
+def _refusal(image: np.ndarray, faces: list[detection.DetectedFace]) -> str:
+    if any(face.is_plausible for face in detection.find_faces(image[::-1, ::-1])):
+        return "The face in the picture is upside down: turn the picture."
+    if faces:
+        return "No human face was found: what looks like a face is not a person's; use a picture of a person's face."
+    return "No face was found in the picture: use one that shows a person's face from the front."
