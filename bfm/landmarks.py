@@ -1,7 +1,7 @@
-"""Names for the 478 landmarks of mediapipe's face mesh: rings of lips and lids, pairs that meet, the 68-point subset.
+"""Names for the 478 landmarks of mediapipe's face mesh: rings of lips and lids, pairs that meet, the 68 points.
 
-Index 0–467 are skin, 468–472 the right iris (centre, then four rim points), 473–477 the left. "Right" and "left" are the
-character's; the right half lies at negative x. Every ring runs from the character's right to left or, round an eye,
+Index 0–467 are skin, 468–472 the right iris (centre, then four rim points), 473–477 the left. "Right" and "left" are
+the character's; the right half lies at negative x. Every ring runs from the character's right to left or, round an eye,
 from the outer corner to the inner.
 """
 

@@ -1,0 +1,142 @@
+"""A 3D morphable face model: S = mean + identity · B_id + expression · B_exp, and where its landmarks lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bfm.coefficients import (
+    CHANNEL_INDEX,
+    EXPRESSION_CHANNELS,
+    EXPRESSION_DIMS,
+    FULL_ACTIVATION_SD,
+    IDENTITY_DIMS,
+    TEXTURE_DIMS,
+)
+from bfm.errors import FaceModelError
+from bfm.landmarks import LEFT_LID_PAIRS, N_LANDMARKS, RIGHT_LID_PAIRS
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """Geometry in decimetres (+X the character's left, +Y up, +Z out of the face), bases per standard deviation.
+
+    mean (n_vertices, 3); identity_basis (80, n_vertices, 3); expression_basis (64, n_vertices, 3);
+    texture_mean (n_vertices, 3) and texture_basis (80, n_vertices, 3): albedo, linear RGB 0–1;
+    triangles (n_triangles, 3), quads (n_quads, 4) int32, counter-clockwise from outside; uv (n_vertices, 2) 0–1;
+    regions (n_vertices,) uint8 into region_names; twins (n_vertices,) the mirror vertex;
+    landmark_triangles (478, 3) vertex indices and landmark_barycentric (478, 3); landmarks_68 (68,) landmark indices;
+    eyeballs (2, 3) centres dm, right then left; pivot (3,) dm: where the head turns on the neck.
+    Raises FaceModelError where shapes disagree.
+    """
+
+    name: str
+    mean: np.ndarray
+    identity_basis: np.ndarray
+    expression_basis: np.ndarray
+    texture_mean: np.ndarray
+    texture_basis: np.ndarray
+    triangles: np.ndarray
+    quads: np.ndarray
+    uv: np.ndarray
+    regions: np.ndarray
+    region_names: tuple[str, ...]
+    twins: np.ndarray
+    landmark_triangles: np.ndarray
+    landmark_barycentric: np.ndarray
+    landmarks_68: np.ndarray
+    eyeballs: np.ndarray
+    pivot: np.ndarray
+    expression_names: tuple[str, ...] = EXPRESSION_CHANNELS
+    units: str = "dm"
+    landmark_mean: np.ndarray = field(init=False, repr=False)
+    landmark_identity: np.ndarray = field(init=False, repr=False)
+    landmark_expression: np.ndarray = field(init=False, repr=False)
+    lid_shares: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.mean)
+        shapes = {
+            "mean": (n, 3),
+            "identity_basis": (IDENTITY_DIMS, n, 3),
+            "expression_basis": (EXPRESSION_DIMS, n, 3),
+            "texture_mean": (n, 3),
+            "texture_basis": (TEXTURE_DIMS, n, 3),
+            "uv": (n, 2),
+            "landmark_triangles": (N_LANDMARKS, 3),
+            "landmark_barycentric": (N_LANDMARKS, 3),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise FaceModelError(f"face model: {name} should have shape {shape}, got {getattr(self, name).shape}")
+        for name, basis in (("mean", self.mean[None]), ("identity", self.identity_basis)):
+            sampled = self._at_landmarks(basis)
+            object.__setattr__(self, f"landmark_{name}", sampled[0] if name == "mean" else sampled)
+        object.__setattr__(self, "landmark_expression", self._at_landmarks(self.expression_basis))
+        object.__setattr__(self, "lid_shares", self._lid_shares())
+
+    @property
+    def n_vertices(self) -> int:
+        """Number of vertices."""
+        return len(self.mean)
+
+    def _at_landmarks(self, values: np.ndarray) -> np.ndarray:
+        """Vertex values (n, n_vertices, 3) sampled at the landmarks: (n, 478, 3) float32."""
+        corners = values[:, self.landmark_triangles]
+        return np.einsum("nlkc,lk->nlc", corners, self.landmark_barycentric).astype(np.float32)
+
+    def _lid_shares(self) -> np.ndarray:
+        """Change of each eye's opening per standard deviation (2, 64), as a share of the rest opening; right, left."""
+        shares = []
+        for pairs in (RIGHT_LID_PAIRS, LEFT_LID_PAIRS):
+            upper, lower = np.array(pairs[2:5]).T
+            rest = (self.landmark_mean[upper, 1] - self.landmark_mean[lower, 1]).mean()
+            shares.append(
+                (self.landmark_expression[:, upper, 1] - self.landmark_expression[:, lower, 1]).mean(1) / rest
+            )
+        return np.stack(shares)
+
+    def coupled(self, expression: np.ndarray) -> np.ndarray:
+        """Expression (n_frames, 64) sd with lids and lips kept from passing through each other.
+
+        eyeBlink closes what gaze, squint and eyeWide leave open, so that 1 shuts the eye whatever else it does;
+        mouthClose takes back no more than jawOpen opens.
+        """
+        coupled = np.array(np.atleast_2d(expression), np.float32)
+        if coupled.shape[1:] != (EXPRESSION_DIMS,):
+            raise FaceModelError(f"expression should have shape (n_frames, 64), got {np.shape(expression)}")
+        for side, name in enumerate(("eyeBlinkRight", "eyeBlinkLeft")):
+            blink = CHANNEL_INDEX[name]
+            others = self.lid_shares[side].copy()
+            others[blink] = 0.0
+            opening = np.clip(1.0 + coupled @ others, 0.0, 2.0)
+            closed = np.clip(coupled[:, blink] / FULL_ACTIVATION_SD, None, 1.0)
+            coupled[:, blink] = closed * opening * FULL_ACTIVATION_SD
+        close, jaw = CHANNEL_INDEX["mouthClose"], CHANNEL_INDEX["jawOpen"]
+        coupled[:, close] = np.minimum(coupled[:, close], np.maximum(coupled[:, jaw], 0.0))
+        return coupled
+
+    def landmark_positions(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """The 478 landmarks (n_frames, 478, 3) dm of identity (80,) sd and expression (n_frames, 64) sd."""
+        face = self.landmark_mean + np.tensordot(self._identity(identity), self.landmark_identity, 1)
+        return face + np.tensordot(self.coupled(expression), self.landmark_expression, 1)
+
+    def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """All vertices (n_frames, n_vertices, 3) dm of identity (80,) sd and expression (n_frames, 64) sd."""
+        face = self.mean + np.tensordot(self._identity(identity), self.identity_basis, 1)
+        return face + np.tensordot(self.coupled(expression), self.expression_basis, 1)
+
+    def albedo(self, texture: np.ndarray) -> np.ndarray:
+        """Albedo (n_vertices, 3), linear RGB 0–1, of texture coefficients (80,) sd."""
+        texture = np.asarray(texture, np.float32)
+        if texture.shape != (TEXTURE_DIMS,):
+            raise FaceModelError(f"texture should have shape (80,), got {texture.shape}")
+        return np.clip(self.texture_mean + np.tensordot(texture, self.texture_basis, 1), 0.0, 1.0)
+
+    @staticmethod
+    def _identity(identity: np.ndarray) -> np.ndarray:
+        identity = np.asarray(identity, np.float32)
+        if identity.shape != (IDENTITY_DIMS,):
+            raise FaceModelError(f"identity should have shape (80,), got {identity.shape}")
+        return identity

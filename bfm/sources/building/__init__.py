@@ -1,0 +1,1 @@
+"""Builds the embedded head: statistics of real landmarks, anatomy, muscles, the mesh, identity and texture modes."""
