@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.inference.performance import Performance
-from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX, EXTRA_CHANNELS, FaceCoefficients
+from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX, EXPRESSION_DIMS, EXTRA_CHANNELS, FaceCoefficients
 from blender_addon.protocol.types import AnimationCurves, Phone
 
 # What an eyeLook channel at 1 turns the eye by, radians.
@@ -97,13 +97,11 @@ def arkit_weights(weights: np.ndarray, *, clip: bool = True) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _extras_in_arkit() -> np.ndarray:
     """Matrix (12, 52): each further channel as the non-negative mix of ARKit shapes with the nearest displacement."""
-    from bfm.sources.embedded import load_embedded_model
     from scipy.optimize import nnls
 
-    model = load_embedded_model()
-    sd = np.eye(len(model.expression_names), dtype=np.float32) * 3.0
-    rest = model.landmark_positions(np.zeros(80, np.float32), np.zeros_like(sd[:1]))[0]
-    moves = (model.landmark_positions(np.zeros(80, np.float32), sd) - rest).reshape(len(sd), -1).astype(np.float64)
+    from bfm.sources.embedded import load_embedded_model
+
+    moves = load_embedded_model().landmark_expression.reshape(EXPRESSION_DIMS, -1).astype(np.float64)
     arkit, extras = moves[: len(ARKIT_CHANNELS)], moves[len(ARKIT_CHANNELS) :]
     # A little ridge keeps the mix to few shapes that truly resemble the channel.
     ridge = 0.1 * np.sqrt((arkit**2).sum(1).mean())
@@ -119,11 +117,13 @@ def _extras_in_arkit() -> np.ndarray:
 
 def eye_rotations(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Left and right eye quaternions (n_frames, 4) of the eyeLook channels in ARKit weights (n_frames, 52)."""
-    take = lambda name: weights[:, CHANNEL_INDEX[name]]  # noqa: E731
     turned = []
     for side, outward in (("Left", 1.0), ("Right", -1.0)):
-        yaw = outward * (take(f"eyeLookOut{side}") - take(f"eyeLookIn{side}")) * EYE_YAW_RANGE
-        pitch = (take(f"eyeLookDown{side}") - take(f"eyeLookUp{side}")) * EYE_PITCH_RANGE
+        look_in, look_out, look_up, look_down = (
+            weights[:, CHANNEL_INDEX[f"eyeLook{way}{side}"]] for way in ("In", "Out", "Up", "Down")
+        )
+        yaw = outward * (look_out - look_in) * EYE_YAW_RANGE
+        pitch = (look_down - look_up) * EYE_PITCH_RANGE
         turned.append(quaternions(np.stack([pitch, yaw, np.zeros_like(yaw)], axis=1)))
     return turned[0], turned[1]
 

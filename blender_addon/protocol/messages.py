@@ -188,6 +188,19 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something the user should know about the shot that is no error: several faces, no speech in the audio."""
+
+    job: str
+    sequence: int
+    text: str
+
+    def __post_init__(self) -> None:
+        _require_kept(self.job, self.sequence)
+        _require_text(self.text, "A notice")
+
+
+@dataclass(frozen=True)
 class Curves:
     """The animation curves of a job with their layers, phones and coefficients; they come before the first frame."""
 
@@ -353,6 +366,7 @@ MESSAGES = {
     "accepted": Accepted,
     "queued": Queued,
     "progress": Progress,
+    "notice": Notice,
     "curves": Curves,
     "frame": Frame,
     "video": VideoPart,
