@@ -9,3 +9,33 @@ bl_info = {
     "description": "Faces that speak with feeling, from one portrait and one recording",
     "category": "Animation",
 }
+
+
+def _classes():
+    from . import operators, panels, preferences, scene_operators
+
+    return (*preferences.CLASSES, *operators.CLASSES, *scene_operators.CLASSES, *panels.CLASSES)
+
+
+def register():
+    """Adds properties, operators and panels to Blender."""
+    import bpy
+
+    from . import properties, runtime
+
+    runtime.register()
+    properties.register()
+    for cls in _classes():
+        bpy.utils.register_class(cls)
+
+
+def unregister():
+    """Takes everything away again and stops the backend that was started from here."""
+    import bpy
+
+    from . import properties, runtime
+
+    for cls in reversed(_classes()):
+        bpy.utils.unregister_class(cls)
+    properties.unregister()
+    runtime.unregister()

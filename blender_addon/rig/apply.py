@@ -74,23 +74,35 @@ def apply_head_rotation(target, bone_name: str, curves: AnimationCurves, frames:
     deviation of a thinned channel (quaternion part or radians). Raises InputError for an unknown bone.
     """
     turns = [blender_rotation(q) for q in unbroken_quaternions(curves.head_rotation)]
+    owner = head_owner(target, bone_name)
     if bone_name:
-        if target.type != "ARMATURE" or bone_name not in target.pose.bones:
-            raise InputError(f"'{target.name}' has no bone named '{bone_name}': choose the head bone again.")
-        owner, prefix = target.pose.bones[bone_name], f'pose.bones["{bpy.utils.escape_identifier(bone_name)}"].'
         axes = owner.bone.matrix_local.to_quaternion()
         turns = [axes.inverted() @ turn @ axes for turn in turns]
     else:
-        owner, prefix = target, ""
         rest = _rest_rotation(target)
         turns = [rest @ turn for turn in turns]
-    path, values = _rotation_channels(owner.rotation_mode, turns)
+    path, values = head_path(owner.rotation_mode, bone_name), _rotation_channels(owner.rotation_mode, turns)
     bag = curve_bag(target, create=True)
     group = curve_group(bag, bone_name or GROUP)
     tables = [keyframe_table(frames, column, tolerance) for column in values.T]
-    n_keys = sum(write_curve(bag, prefix + path, index, table, group) for index, table in enumerate(tables))
+    n_keys = sum(write_curve(bag, path, index, table, group) for index, table in enumerate(tables))
     target.update_tag()
     return n_keys
+
+
+def head_owner(target, bone_name: str):
+    """The pose bone or object that turns as the head. Raises InputError for an unknown bone."""
+    if not bone_name:
+        return target
+    if target.type != "ARMATURE" or bone_name not in target.pose.bones:
+        raise InputError(f"'{target.name}' has no bone named '{bone_name}': choose the head bone again.")
+    return target.pose.bones[bone_name]
+
+
+def head_path(mode: str, bone_name: str) -> str:
+    """The data path of the head's rotation channels, from its object, in a rotation mode."""
+    prefix = f'pose.bones["{bpy.utils.escape_identifier(bone_name)}"].' if bone_name else ""
+    return prefix + ROTATION_PATHS.get(mode, "rotation_euler")
 
 
 def write_curve(bag, path: str, index: int, table: np.ndarray, group) -> int:
@@ -149,15 +161,15 @@ def _rest_rotation(target) -> Quaternion:
     return rest
 
 
-def _rotation_channels(mode: str, turns: list[Quaternion]) -> tuple[str, np.ndarray]:
-    """The data path of a rotation mode, and its channel values (n_frames, 3 or 4)."""
+def _rotation_channels(mode: str, turns: list[Quaternion]) -> np.ndarray:
+    """Channel values (n_frames, 3 or 4) of rotations in a rotation mode."""
     if mode == "QUATERNION":
-        return ROTATION_PATHS[mode], np.array([tuple(turn) for turn in turns])
+        return np.array([tuple(turn) for turn in turns])
     if mode == "AXIS_ANGLE":
         pairs = [turn.to_axis_angle() for turn in turns]
-        return ROTATION_PATHS[mode], np.array([(angle, *axis) for axis, angle in pairs])
+        return np.array([(angle, *axis) for axis, angle in pairs])
     angles, before = [], Matrix.Identity(3).to_euler(mode)
     for turn in turns:
         before = turn.to_euler(mode, before)
         angles.append(tuple(before))
-    return "rotation_euler", np.array(angles)
+    return np.array(angles)

@@ -1,0 +1,92 @@
+"""The EmoRig head as a Blender mesh whose shape keys answer to the curves by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .protocol.errors import InputError
+
+HEAD_FILE = Path(__file__).parent / "data" / "head.npz"
+METRES_PER_DECIMETRE = 0.1
+COLORS = "Skin"
+
+
+def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
+    """Adds the head of a file to the scene at the 3D cursor, facing -Y, and returns its object.
+
+    The file holds vertices (n_vertices, 3) decimetres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
+    shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally colors
+    (n_vertices, 3) in 0-1 and uv (n_vertices, 2). Raises InputError.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: archive[key] for key in archive.files}
+        vertices, faces = to_blender(data["vertices"]), data["faces"].astype(np.int32)
+        names, deltas = [str(n) for n in data["shape_names"]], data["shape_deltas"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The head's file '{path.name}' is missing or damaged: install the add-on again.") from error
+    mesh = _mesh(name, vertices, faces)
+    _paint(mesh, data)
+    head = bpy.data.objects.new(name, mesh)
+    head.rotation_mode = "QUATERNION"
+    head.location = context.scene.cursor.location
+    context.collection.objects.link(head)
+    head.shape_key_add(name="Basis", from_mix=False)
+    for shape, delta in zip(names, deltas, strict=True):
+        block = head.shape_key_add(name=shape, from_mix=False)
+        block.data.foreach_set("co", (vertices + to_blender(delta)).ravel())
+    for other in context.selected_objects:
+        other.select_set(False)
+    head.select_set(True)
+    context.view_layer.objects.active = head
+    return head
+
+
+def to_blender(points: np.ndarray) -> np.ndarray:
+    """Points (..., 3) in decimetres, +Y up, +Z out of the face, as metres, +Z up, -Y out of the face."""
+    points = np.asarray(points, np.float32) * np.float32(METRES_PER_DECIMETRE)
+    return np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
+
+
+def _mesh(name: str, vertices: np.ndarray, faces: np.ndarray):
+    """A smooth mesh from vertices (n_vertices, 3) and faces (n_faces, 3 or 4)."""
+    mesh = bpy.data.meshes.new(name)
+    n_faces, corners = faces.shape
+    mesh.vertices.add(len(vertices))
+    mesh.vertices.foreach_set("co", vertices.ravel())
+    mesh.loops.add(n_faces * corners)
+    mesh.loops.foreach_set("vertex_index", faces.ravel())
+    mesh.polygons.add(n_faces)
+    mesh.polygons.foreach_set("loop_start", np.arange(n_faces, dtype=np.int32) * corners)
+    if bpy.app.version < (4, 1):
+        mesh.polygons.foreach_set("loop_total", np.full(n_faces, corners, np.int32))
+    mesh.polygons.foreach_set("use_smooth", np.ones(n_faces, bool))
+    mesh.update(calc_edges=True)
+    mesh.validate()
+    return mesh
+
+
+def _paint(mesh, data: dict[str, np.ndarray]) -> None:
+    """UV map, vertex colours and a skin material, as far as the file has them."""
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    if "uv" in data:
+        layer = mesh.uv_layers.new(name="UVMap")
+        layer.data.foreach_set("uv", data["uv"].astype(np.float32)[corners].ravel())
+    material = bpy.data.materials.new("EmoRig Skin")
+    material.use_nodes = True
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader.inputs["Roughness"].default_value = 0.5
+    if "colors" in data:
+        colors = mesh.color_attributes.new(COLORS, "FLOAT_COLOR", "POINT")
+        rgba = np.concatenate([data["colors"], np.ones((len(data["colors"]), 1))], axis=1).astype(np.float32)
+        colors.data.foreach_set("color", rgba.ravel())
+        reader = material.node_tree.nodes.new("ShaderNodeVertexColor")
+        reader.layer_name = COLORS
+        material.node_tree.links.new(reader.outputs["Color"], shader.inputs["Base Color"])
+    else:
+        shader.inputs["Base Color"].default_value = (0.62, 0.42, 0.33, 1.0)
+    mesh.materials.append(material)
