@@ -2,8 +2,8 @@
 
 Model space: +X the character's left, +Y up, +Z out of the face, unit decimetre. The camera looks along -Z from
 CAMERA_DISTANCE dm before the origin. A point p (column) becomes R p + t with R = Rz(roll) Ry(yaw) Rx(pitch), each a
-right-handed rotation (Deep3DFaceRecon composes (Rz Ry Rx)^T and multiplies rows from the left: the same map). With these
-signs pitch > 0 looks down, yaw > 0 turns towards the character's left, roll > 0 tilts the crown to the character's right.
+right-handed rotation (Deep3DFaceRecon composes (Rz Ry Rx)^T and multiplies rows from the left: the same map). So
+pitch > 0 looks down, yaw > 0 turns to the character's left, roll > 0 tilts the crown to the character's right.
 Pixels: x right, y down. (Deng et al. 2019, "Accurate 3D Face Reconstruction with Weakly-Supervised Learning", §3.)
 """
 

@@ -53,8 +53,8 @@ class FittedFace:
 
     identity (80,), texture (80,), expression (64,): standard deviations; rotation (3,) radians; translation (3,) dm;
     lighting (27,): spherical harmonics, 9 per RGB channel (even white light where only landmarks were fitted);
-    camera; residual: mean distance of the fitted from the given landmarks as a share of the distance between the irises'
-    centres, without foreshortening.
+    camera; residual: mean distance of the fitted from the given landmarks as a share of the distance between the
+    irises' centres, without foreshortening.
     """
 
     identity: np.ndarray

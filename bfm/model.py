@@ -14,6 +14,7 @@ from bfm.coefficients import (
     IDENTITY_DIMS,
     TEXTURE_DIMS,
 )
+from bfm.contact import CONTACT_PAIRS, close, closing_vectors, gaps
 from bfm.errors import FaceModelError
 from bfm.landmarks import LEFT_LID_PAIRS, N_LANDMARKS, RIGHT_LID_PAIRS
 
@@ -27,7 +28,8 @@ class FaceModel:
     triangles (n_triangles, 3), quads (n_quads, 4) int32, counter-clockwise from outside; uv (n_vertices, 2) 0–1;
     regions (n_vertices,) uint8 into region_names; twins (n_vertices,) the mirror vertex;
     landmark_triangles (478, 3) vertex indices and landmark_barycentric (478, 3); landmarks_68 (68,) landmark indices;
-    eyeballs (2, 3) centres dm, right then left; pivot (3,) dm: where the head turns on the neck.
+    contact_weights (23, n_vertices): see bfm.contact; eyeballs (2, 3) centres dm, right then left;
+    pivot (3,) dm: where the head turns on the neck.
     Raises FaceModelError where shapes disagree.
     """
 
@@ -46,6 +48,7 @@ class FaceModel:
     landmark_triangles: np.ndarray
     landmark_barycentric: np.ndarray
     landmarks_68: np.ndarray
+    contact_weights: np.ndarray
     eyeballs: np.ndarray
     pivot: np.ndarray
     expression_names: tuple[str, ...] = EXPRESSION_CHANNELS
@@ -53,6 +56,7 @@ class FaceModel:
     landmark_mean: np.ndarray = field(init=False, repr=False)
     landmark_identity: np.ndarray = field(init=False, repr=False)
     landmark_expression: np.ndarray = field(init=False, repr=False)
+    landmark_contact: np.ndarray = field(init=False, repr=False)
     lid_shares: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,7 @@ class FaceModel:
             "texture_mean": (n, 3),
             "texture_basis": (TEXTURE_DIMS, n, 3),
             "uv": (n, 2),
+            "contact_weights": (len(CONTACT_PAIRS), n),
             "landmark_triangles": (N_LANDMARKS, 3),
             "landmark_barycentric": (N_LANDMARKS, 3),
         }
@@ -74,6 +79,8 @@ class FaceModel:
             sampled = self._at_landmarks(basis)
             object.__setattr__(self, f"landmark_{name}", sampled[0] if name == "mean" else sampled)
         object.__setattr__(self, "landmark_expression", self._at_landmarks(self.expression_basis))
+        contact = self._at_landmarks(self.contact_weights[:, :, None])[:, :, 0]
+        object.__setattr__(self, "landmark_contact", contact)
         object.__setattr__(self, "lid_shares", self._lid_shares())
 
     @property
@@ -118,14 +125,32 @@ class FaceModel:
         return coupled
 
     def landmark_positions(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """The 478 landmarks (n_frames, 478, 3) dm of identity (80,) sd and expression (n_frames, 64) sd."""
-        face = self.landmark_mean + np.tensordot(self._identity(identity), self.landmark_identity, 1)
-        return face + np.tensordot(self.coupled(expression), self.landmark_expression, 1)
+        """The 478 landmarks (n_frames, 478, 3) dm of identity (80,) sd and expression (n_frames, 64) sd.
+
+        Eyes shut exactly at eyeBlink 1 and lips seal exactly where mouthClose reaches jawOpen.
+        """
+        posed, vectors = self._posed_landmarks(identity, self.coupled(expression))
+        return close(posed, vectors, self.landmark_contact)
 
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """All vertices (n_frames, n_vertices, 3) dm of identity (80,) sd and expression (n_frames, 64) sd."""
+        coupled = self.coupled(expression)
         face = self.mean + np.tensordot(self._identity(identity), self.identity_basis, 1)
-        return face + np.tensordot(self.coupled(expression), self.expression_basis, 1)
+        posed = face + np.tensordot(coupled, self.expression_basis, 1)
+        return close(posed, self._posed_landmarks(identity, coupled)[1], self.contact_weights)
+
+    def _posed_landmarks(self, identity: np.ndarray, coupled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks (n_frames, 478, 3) dm of the linear basis, and what their contacts still have to close."""
+        rest = self.landmark_mean + np.tensordot(self._identity(identity), self.landmark_identity, 1)
+        posed = rest + np.tensordot(coupled, self.landmark_expression, 1)
+        eyelids = [CHANNEL_INDEX["eyeBlinkRight"], CHANNEL_INDEX["eyeBlinkLeft"]]
+        blink = coupled[:, eyelids]
+        opening = 1.0 + coupled @ self.lid_shares.T - blink * self.lid_shares[[0, 1], eyelids]
+        blinks = np.clip(blink / FULL_ACTIVATION_SD / np.maximum(opening, 1e-3), 0.0, 1.0)
+        open_gaps = gaps(posed) - np.tensordot(blink, gaps(self.landmark_expression[eyelids]), 1)
+        jaw, closed = coupled[:, CHANNEL_INDEX["jawOpen"]], coupled[:, CHANNEL_INDEX["mouthClose"]]
+        seal = np.clip(closed / np.maximum(jaw, 1e-3), 0.0, 1.0)
+        return posed, closing_vectors(posed, open_gaps, blinks=blinks, seal=seal)
 
     def albedo(self, texture: np.ndarray) -> np.ndarray:
         """Albedo (n_vertices, 3), linear RGB 0–1, of texture coefficients (80,) sd."""

@@ -15,7 +15,7 @@ EMBEDDED_FILE = Path(__file__).with_name("embedded.npz")
 
 _FLOATS = (
     "mean", "identity_basis", "expression_basis", "texture_mean", "texture_basis", "uv", "landmark_barycentric",
-    "eyeballs", "pivot",
+    "contact_weights", "eyeballs", "pivot",
 )  # fmt: skip
 _WHOLE = ("triangles", "quads", "regions", "twins", "landmark_triangles")
 

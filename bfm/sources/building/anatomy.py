@@ -37,8 +37,8 @@ def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
 class Anatomy:
     """Neutral landmarks and what moves them.
 
-    points (478, 3) mm, lips closed; twins (478,); eyeballs (2, 3) mm, right then left. field_points (478, 3) mm is where
-    muscles are evaluated: both lips of a contact pair share one place, so that a muscle moves them alike.
+    points (478, 3) mm, lips closed; twins (478,); eyeballs (2, 3) mm, right then left. field_points (478, 3) mm is
+    where muscles are evaluated: both lips of a contact pair share one place, so that a muscle moves them alike.
     """
 
     points: np.ndarray
@@ -117,7 +117,7 @@ def _place_eyes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         surface = center[2] + np.sqrt(np.maximum(reach**2 - across**2, 1.0))
         placed[margin, 2] = on_ball * surface + (1.0 - on_ball) * np.maximum(points[margin, 2], surface)
         depth = np.sqrt(EYEBALL_RADIUS**2 - IRIS_RADIUS**2)
-        placed[iris[0]] = center + [0.0, 0.0, depth]
+        placed[iris[0]] = center + np.array([0.0, 0.0, depth])
         for index in iris[1:]:
             away = points[index, :2] - points[iris[0], :2]
             placed[index] = placed[iris[0]] + np.append(IRIS_RADIUS * away / np.linalg.norm(away), 0.0)

@@ -23,9 +23,9 @@ GAZE_DEGREES = {
 LID_SHARES = {
     "eyeLookDown": (-0.62, -0.20),
     "eyeLookUp": (0.26, 0.12),
-    "eyeSquint": (-0.16, 0.20),
+    "eyeSquint": (-0.08, 0.22),
     "eyeWide": (0.32, -0.04),
-    "cheekSquint": (-0.02, 0.12),
+    "cheekSquint": (-0.01, 0.15),
     "mouthSmile": (-0.01, 0.05),
 }
 
@@ -95,15 +95,15 @@ def _brows(anatomy: Anatomy) -> dict[str, np.ndarray]:
     left = anatomy.left(7.0)
     # The skin above a brow follows with a falloff to the hairline; the lid fold below follows a little.
     band = np.where(y > 20.0, np.exp(-0.5 * ((y - 20.0) / 17.0) ** 2), np.exp(-0.5 * ((y - 20.0) / 5.5) ** 2))
-    inner, outer = smoothstep(x, 40.0, 10.0), smoothstep(x, 14.0, 40.0) * smoothstep(x, 82.0, 58.0)
-    whole = smoothstep(x, 74.0, 44.0) * (0.55 + 0.45 * smoothstep(x, 2.0, 14.0))
+    inner, outer = smoothstep(x, 50.0, 12.0), smoothstep(x, 14.0, 40.0) * smoothstep(x, 82.0, 58.0)
+    whole = smoothstep(x, 78.0, 44.0) * (0.55 + 0.45 * smoothstep(x, 2.0, 14.0))
     glabella = np.exp(-0.5 * (x / 9.0) ** 2) * np.exp(-0.5 * ((y - 12.0) / 8.0) ** 2)
 
     def push(weight: np.ndarray, direction: tuple[float, float, float]) -> np.ndarray:
         return weight[:, None] * np.array(direction)
 
     raise_inner = push(band * inner * left, (0.2, 6.2, -0.3)) + push(glabella * 0.3 * left, (0.0, 3.0, 0.0))
-    lower = push(band * whole * left * (0.55 + 0.45 * inner), (-3.0, -5.2, 1.6))
+    lower = push(band * whole * left * (0.75 + 0.25 * smoothstep(x, 4.0, 24.0)), (-3.0, -4.8, 1.8))
     lower += push(glabella * left, (0.0, -1.6, 0.6))
     gather = push(band * inner * left * smoothstep(x, 0.0, 9.0), (-3.6, -1.6, 1.2))
     furrow = gather + anatomy.mirrored(gather) + push(glabella, (0.0, -1.2, 1.2))
@@ -128,7 +128,18 @@ def _nose_and_cheek(anatomy: Anatomy) -> dict[str, np.ndarray]:
     sneer = wing * [0.6, 5.2, 0.2] + bridge * [-0.8, 1.6, 1.0] + fold * [0.3, 4.0, 1.2]
     sneer = sneer + lip * [0.3, 5.4, -0.2] + inner_brow * [-0.6, -1.6, 0.4]
     cheek = bell(38.0, -24.0, 15.0, 13.0)[:, None]
-    raised = cheek * [-0.4, 3.6, 3.0] + bell(30.0, -12.0, 14.0, 6.0)[:, None] * [-0.6, 1.6, 0.8]
+    raised = cheek * [-0.2, 3.6, 2.8] + bell(32.0, -13.0, 14.0, 6.0)[:, None] * [-0.6, 1.4, 0.8]
+    raised[[index for rings in (LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS) for index in rings[0]]] = 0.0
+    raised = (
+        raised
+        + bell(50.0, -48.0, 14.0, 16.0)[:, None] * [0.2, 1.5, 1.2]
+        + bell(23.0, -66.0, 7.0, 7.0)[:, None]
+        * [
+            0.4,
+            0.6,
+            -0.5,
+        ]
+    )
     flare = bell(18.0, -39.5, 4.5, 5.0)[:, None] * [2.6, 0.9, -0.3]
     flare = flare * left
     return {
@@ -146,10 +157,12 @@ def smiling_eye(anatomy: Anatomy) -> np.ndarray:
 def displacements(anatomy: Anatomy) -> dict[str, np.ndarray]:
     """Channel name → displacement (478, 3) mm of the upper face; left sides only where a channel has two."""
     squint = _lid_field(anatomy, *LID_SHARES["eyeSquint"])
+    margin = [index for pair in LEFT_LID_PAIRS for index in pair]
     pouch = (anatomy.bell(33.0, -13.0, 13.0, 5.0) * anatomy.left())[:, None] * np.array([-0.7, 1.0, 0.6])
+    pouch[margin] = 0.0
     wide = _lid_field(anatomy, *LID_SHARES["eyeWide"])
     lifted = (anatomy.bell(33.0, 17.0, 16.0, 6.0) * anatomy.left())[:, None] * np.array([0.0, 0.9, 0.0])
-    fields = {
+    return {
         "eyeBlinkLeft": _blink(anatomy),
         "eyeSquintLeft": squint + pouch,
         "eyeWideLeft": wide + lifted,
@@ -157,4 +170,3 @@ def displacements(anatomy: Anatomy) -> dict[str, np.ndarray]:
         **_brows(anatomy),
         **_nose_and_cheek(anatomy),
     }
-    return fields

@@ -40,7 +40,7 @@ def jaw_weights(anatomy: Anatomy) -> np.ndarray:
 
 
 def jaw_open_rigid(points: np.ndarray) -> np.ndarray:
-    """Displacement (n, 3) mm of points fixed to the jaw bone at full jawOpen: turned about the condyles, slid forward."""
+    """Displacement (n, 3) mm of points on the jaw bone at full jawOpen: turned about the condyles and slid forward."""
     sine, cosine = np.sin(JAW_OPEN_RADIANS), np.cos(JAW_OPEN_RADIANS)
     y, z = points[:, 1] - CONDYLE[1], points[:, 2] - CONDYLE[2]
     turned = np.stack([np.zeros(len(points)), y * cosine - z * sine - y, y * sine + z * cosine - z], axis=1)
@@ -102,9 +102,7 @@ def _jaw(m: _Mouth) -> dict[str, np.ndarray]:
     weights = jaw_weights(anatomy)[:, None]
     opened = weights * jaw_open_rigid(anatomy.points)
     # Skin drawn down narrows the corners a little; at the cheeks it is stretched inwards over the teeth.
-    opened += (m.corner * m.left)[:, None] * [-1.0, 0.0, -1.0] + anatomy.mirrored(
-        (m.corner * m.left)[:, None] * [-1.0, 0.0, -1.0]
-    )
+    opened += m.both((m.corner * m.left)[:, None] * [-0.5, 0.0, -0.8])
     for upper, lower in INNER_LIP_PAIRS:
         opened[lower, 0] = opened[upper, 0]
     closing = np.zeros_like(opened)
@@ -134,7 +132,7 @@ def _spread_closing(m: _Mouth, closing: np.ndarray) -> np.ndarray:
     lowest = closing[14]
     p = m.anatomy.points
     below = np.maximum(p[14, 1] - 9.0 - p[:, 1], 0.0)
-    skin = 0.80 * np.exp(-((below / 13.0) ** 2)) * np.exp(-((np.abs(p[:, 0]) / 21.0) ** 2.4)) * m.lower
+    skin = 0.85 * np.exp(-((below / 17.0) ** 2)) * np.exp(-((np.abs(p[:, 0]) / 25.0) ** 2.0)) * m.lower
     lips = [i for rings in (UPPER_LIP_RINGS, LOWER_LIP_RINGS) for ring in rings for i in ring]
     skin[lips] = 0.0
     return spread + skin[:, None] * lowest
@@ -168,7 +166,7 @@ def _sideways(m: _Mouth) -> dict[str, np.ndarray]:
 
 def _corner_field(m: _Mouth, sideways: float, vertical: float, depth: float, *, reach: float = 1.0) -> np.ndarray:
     """The left mouth corner drawn by (sideways, vertical, depth) mm; along the lips the pull fades to the middle."""
-    along = smoothstep(m.x, -7.0, m.half * 1.02) ** 1.35
+    along = smoothstep(m.x, -9.0, m.half * 1.02) ** 1.2
     across = np.maximum(m.x - m.half, 0.0)
     fade = np.exp(-((across / (15.0 * reach)) ** 2))
     height = np.exp(-0.5 * ((m.y - m.y0) / (11.0 * reach)) ** 2)
@@ -184,6 +182,8 @@ def _corners(m: _Mouth) -> dict[str, np.ndarray]:
     sulcus = m.bell(33.0, 15.0, 9.0, 9.0) * [3.0, 3.6, 0.8] * left
     jaw_skin = m.bell(38.0, -14.0, 13.0, 11.0) * [1.6, 2.4, -0.6] * left
     thinner = _thin(m, 1.0) * left
+    # Drawn tight over the teeth, the middle of the lips goes back.
+    smile += (m.around * m.left)[:, None] * [0.0, 0.4, -1.0]
     smile = smile + apple + sulcus + jaw_skin + thinner + smiling_eye(m.anatomy)
     frown = _corner_field(m, 1.6, -6.2, -0.8) + m.bell(28.0, -16.0, 9.0, 9.0) * [0.6, -1.8, 0.8] * left
     frown = frown + m.bell(0.0, -22.0, 14.0, 7.0) * [0.0, 1.0, 1.0] * left
@@ -242,8 +242,9 @@ def _lip_halves(m: _Mouth) -> dict[str, np.ndarray]:
     lip_down = bulk * m.lower[:, None] * [0.9, -6.4, -1.0] + m.bell(12.0, -24.0, 13.0, 9.0) * [0.3, -2.2, -0.6]
     lip_up = bulk * m.upper[:, None] * [0.8, 6.6, -0.3]
     fold = m.bell(24.0, 17.0, 9.0, 9.0) * [1.2, 4.8, 0.6] + m.bell(18.5, 28.0, 5.0, 6.0) * [0.4, 1.8, 0.0]
-    press = _thin(m, 2.4) * left + _corner_field(m, 0.6, 0.8, -1.0, reach=0.7)
-    press = press + m.bell(14.0, -24.0, 13.0, 9.0) * [0.0, 2.6, 1.2] * left
+    press = _thin(m, 1.6) * left + _corner_field(m, -0.4, 1.0, 0.2, reach=0.7)
+    press = press + (m.lower * m.around * m.ring)[:, None] * [0.0, 1.0, 0.6] * left
+    press = press + m.bell(15.0, -32.0, 14.0, 14.0) * [0.0, 3.0, 1.4] * left
     return {
         "mouthLowerDownLeft": lip_down * left,
         "mouthUpperUpLeft": (lip_up + fold * m.upper[:, None]) * left,
