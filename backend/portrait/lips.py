@@ -1,0 +1,108 @@
+"""The seam between the lips: where it lies in the photo, and how far it opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from backend.portrait.motion import FaceMotion, MovedFace
+from backend.portrait.plate import Plate
+from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
+
+CLOSED_GAP = 0.045  # of the mouth's width: lips nearer than this in the photo are taken to touch
+SEAM_SEARCH = 0.05  # of the mouth's width, up and down
+RING_SHARES = (0.2, 0.5, 0.8, 1.0)  # how much of a correction of the rim each ring of the lip takes, outer to inner
+
+UPPER = np.array([ring[1:-1] for ring in UPPER_LIP_RINGS])  # (4, 9), outer to inner
+LOWER = np.array([ring[1:-1] for ring in LOWER_LIP_RINGS])
+
+
+@dataclass(frozen=True)
+class MouthRest:
+    """landmarks (478, 2) of the photo with the lips' rims on the seam where they touch; whether they do."""
+
+    landmarks: np.ndarray
+    is_closed: bool
+
+
+def mouth_width(landmarks: np.ndarray) -> float:
+    """Corner to corner in pixels."""
+    return float(np.linalg.norm(landmarks[291] - landmarks[61]))
+
+
+def find_seam(plate: Plate) -> MouthRest:
+    """Moves the rims of touching lips onto the dark line between them, so that they part exactly there."""
+    landmarks = plate.landmarks.copy()
+    upper, lower = landmarks[UPPER[3]], landmarks[LOWER[3]]
+    width = mouth_width(landmarks)
+    gaps = (lower - upper) @ plate.down
+    if np.median(gaps[2:7]) > CLOSED_GAP * width:
+        return MouthRest(landmarks, False)
+    middle = (upper + lower) / 2.0
+    seam = middle + _darkest_offsets(plate, middle, width)[:, None] * plate.down
+    for rings, rims in ((UPPER, upper), (LOWER, lower)):
+        shift = seam - rims
+        for ring, share in zip(rings, RING_SHARES):
+            landmarks[ring] += np.float32(share**2) * shift
+    return MouthRest(landmarks, True)
+
+
+def _darkest_offsets(plate: Plate, points: np.ndarray, width: float) -> np.ndarray:
+    """How far down (n,) pixels from each point (n, 2) the darkest line lies, smooth along the mouth."""
+    grey = cv2.cvtColor(plate.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.GaussianBlur(grey, (0, 0), max(0.008 * width, 0.6))
+    offsets = np.linspace(-SEAM_SEARCH, SEAM_SEARCH, 41) * width
+    where = points[:, None] + offsets[None, :, None] * plate.down
+    profile = cv2.remap(
+        grey, where[..., 0].astype(np.float32), where[..., 1].astype(np.float32), cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    spread = profile.std(axis=1, keepdims=True) + 2.0
+    cost = (profile - profile.min(axis=1, keepdims=True)) / spread + 1.2 * (offsets / (SEAM_SEARCH * width)) ** 2
+    found = offsets[cost.argmin(axis=1)]
+    padded = np.pad(found, 2, mode="edge")
+    median = np.median(np.stack([padded[i : i + len(found)] for i in range(5)]), axis=0)
+    return np.convolve(np.pad(median, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid").astype(np.float32)
+
+
+class LipSeal:
+    """Keeps the lips' opening true: sealed where the model's lips touch, the photo's own opening at rest."""
+
+    def __init__(self, motion: FaceMotion, rest: MouthRest, plate: Plate) -> None:
+        self._rest, self._down = rest, plate.down
+        self._photo_gaps = self._gaps(rest.landmarks)
+        self._model_gaps = self._gaps(motion.rest().model)
+
+    def apply(self, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
+        """landmarks (478, 2) with the lips parted as far as the model parts them, sealed where it seals them."""
+        wanted = self._wanted_gaps(self._gaps(moved.model))
+        upper, lower = landmarks[UPPER[3]], landmarks[LOWER[3]]
+        apart = lower - upper
+        along = apart @ self._down
+        sideways = apart - along[:, None] * self._down
+        keep = np.clip(wanted / (np.abs(along) + 1e-3), 0.0, 1.0)[:, None]
+        difference = wanted[:, None] * self._down + keep * sideways
+        change = (difference - apart) / 2.0
+        out = landmarks.copy()
+        for rings, sign in ((UPPER, -1.0), (LOWER, 1.0)):
+            for ring, share in zip(rings, RING_SHARES):
+                out[ring] += np.float32(share * sign) * change
+        return out
+
+    def _gaps(self, points: np.ndarray) -> np.ndarray:
+        return (points[LOWER[3]] - points[UPPER[3]]) @ self._down
+
+    def _wanted_gaps(self, model: np.ndarray) -> np.ndarray:
+        model, rest = np.maximum(model, 0.0), np.maximum(self._model_gaps, 0.0)
+        if self._rest.is_closed:
+            return np.maximum(model - rest, 0.0)
+        unexplained = self._photo_gaps - rest
+        nearness = np.clip(model / np.maximum(rest, 0.25 * np.maximum(self._photo_gaps, 1.0)), 0.0, 1.0)
+        return np.maximum(model + nearness * unexplained, 0.0)
+
+
+def with_rest(plate: Plate, rest: MouthRest) -> Plate:
+    """The plate with the seam's landmarks."""
+    return replace(plate, landmarks=rest.landmarks)

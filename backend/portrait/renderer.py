@@ -1,0 +1,88 @@
+"""Frames from coefficients: one photo moved, its mouth, eyes and skin redrawn where they change."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numba import njit
+
+from backend.portrait.analysis import Portrait
+from backend.portrait.background import fill_background
+from backend.portrait.lips import LipSeal, find_seam, with_rest
+from backend.portrait.mesh import WarpMesh
+from backend.portrait.motion import FaceMotion
+from backend.portrait.plate import make_plate
+from bfm.coefficients import FaceCoefficients
+from bfm.rasterize import draw_values
+
+
+@njit(cache=True, fastmath=True)
+def _lay_over(foreground, background, out):
+    """out uint8 = foreground (h, w, 4) premultiplied over background (h, w, 3), both float32 0–255 and alpha 0–1."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            rest = 1.0 - foreground[y, x, 3]
+            for c in range(3):
+                value = foreground[y, x, c] + rest * background[y, x, c] + 0.5
+                out[y, x, c] = np.uint8(min(max(value, 0.0), 255.0))
+
+
+class WarpRenderer:
+    """Renders one portrait; what does not change between frames is prepared once."""
+
+    def __init__(self, portrait: Portrait, *, size: int | None = None) -> None:
+        plate = make_plate(portrait, size)
+        rest = find_seam(plate)
+        self._plate = plate = with_rest(plate, rest)
+        self._motion = FaceMotion(portrait, plate)
+        self._seal = LipSeal(self._motion, rest, plate)
+        self._mesh = WarpMesh(plate, self._motion)
+        self._roi = _region(self._mesh.rest, plate.image.shape)
+        rows, columns = self._roi
+        background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
+        self._background = np.ascontiguousarray(background)
+        self._source = self._premultiplied(plate.image[rows, columns], plate.mask[rows, columns])
+        height, width = self._source.shape[:2]
+        self._origin = np.float32([columns.start, rows.start])
+        self._identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        self._flow = np.empty_like(self._identity)
+        self._depth = np.empty((height, width), np.float32)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height in pixels, both even."""
+        height, width = self._plate.image.shape[:2]
+        return width, height
+
+    def render(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
+        """Frame index of coefficients as (height, width, 3) uint8 RGB."""
+        moved = self._motion.at(
+            coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
+        )
+        landmarks = self._seal.apply(moved, moved.landmarks)
+        flow = self._dense_flow(self._mesh.move(moved, landmarks))
+        warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        frame = self._plate.image.copy()
+        _lay_over(warped, self._background, frame[self._roi])
+        return frame
+
+    def _premultiplied(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The person (h, w, 4): whatever over the filled background gives back exactly the photo."""
+        covered = mask[..., None].astype(np.float32)
+        person = image.astype(np.float32) - (1.0 - covered) * self._background
+        return np.concatenate([person, covered], axis=2)
+
+    def _dense_flow(self, vertices: np.ndarray) -> np.ndarray:
+        """Where in the region's source each of its pixels comes from, (h, w, 2) float32."""
+        np.copyto(self._flow, self._identity)
+        self._depth.fill(np.inf)
+        vertices[:, :2] -= self._origin
+        draw_values(vertices, self._mesh.triangles, self._mesh.rest - self._origin, self._flow, self._depth)
+        return self._flow
+
+
+def _region(vertices: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns that the mesh can touch."""
+    left, top = np.clip(np.floor(vertices.min(axis=0)).astype(int), 0, None)
+    right, bottom = np.ceil(vertices.max(axis=0)).astype(int) + 1
+    return slice(top, min(bottom, shape[0])), slice(left, min(right, shape[1]))
