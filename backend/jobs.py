@@ -1,0 +1,235 @@
+"""Jobs of the service: their files, the messages kept of them on disk, and the queue that is fair to every client."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgpack
+
+from blender_addon.protocol.codec import decode, encode
+from blender_addon.protocol.messages import JobSummary, Submit
+
+LOG_NAME = "messages.bin"
+REQUEST_NAME = "request.msgpack"
+
+
+class MessageLog:
+    """The kept messages of one job in a file, number i being its sequence number; only their places are in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: list[tuple[int, tuple[int, ...]]] = []
+        self.n_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def append(self, parts: Sequence[bytes]) -> None:
+        """Writes a message after the last known one, over whatever a stopped worker left half written."""
+        with open(self._path, "r+b" if self._path.exists() else "w+b") as file:
+            file.truncate(self.n_bytes)
+            file.seek(self.n_bytes)
+            for part in parts:
+                file.write(part)
+        self.note([len(part) for part in parts])
+
+    def note(self, sizes: Sequence[int]) -> None:
+        """Takes note of a message of these part sizes that a worker has written after the last known one."""
+        self._places.append((self.n_bytes, tuple(sizes)))
+        self.n_bytes += sum(sizes)
+
+    def read(self, sequence: int) -> list[bytes]:
+        """The parts of the message with this sequence number."""
+        offset, sizes = self._places[sequence]
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            return [file.read(size) for size in sizes]
+
+
+@dataclass
+class Job:
+    """One shot in the service: who handed it in, where its files are, how far it is."""
+
+    name: str
+    client: str
+    folder: Path
+    request: Submit
+    state: str = "receiving"
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    received: dict[str, int] = field(default_factory=dict)
+    touched: float = field(default_factory=time.monotonic)
+    log: MessageLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = MessageLog(self.folder / LOG_NAME)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job has finished, failed or been cancelled."""
+        return self.state in ("finished", "failed", "cancelled")
+
+    def expected(self, upload: str) -> int:
+        """The size in bytes that the client announced for an upload."""
+        return self.request.audio_size if upload == "audio" else self.request.portrait_size
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every announced byte has come."""
+        return all(self.received.get(upload, 0) == self.expected(upload) for upload in ("audio", "portrait"))
+
+    def summary(self, position: int) -> JobSummary:
+        """The job as a line of the service's status."""
+        return JobSummary(self.name, self.state, self.stage, self.done, self.total, position, self.log.n_bytes)
+
+
+def upload_path(folder: Path, request: Submit, upload: str) -> Path:
+    """Where an uploaded file lies: our name for it, with the client's suffix where that is a plain one."""
+    name = request.audio_name if upload == "audio" else request.portrait_name
+    suffix = os.path.splitext(name)[1].lower()
+    is_plain = 1 < len(suffix) <= 6 and suffix.isascii() and suffix[1:].isalnum()
+    return folder / f"{upload}{suffix if is_plain else ''}"
+
+
+def write_request(folder: Path, request: Submit) -> None:
+    """Keeps a request in the job's folder for the worker to read."""
+    parts = [bytes(part) for part in encode(request)]
+    (folder / REQUEST_NAME).write_bytes(msgpack.packb(parts))
+
+
+def read_request(folder: Path) -> Submit:
+    """The request kept in a job's folder."""
+    return decode(msgpack.unpackb((folder / REQUEST_NAME).read_bytes()))
+
+
+class JobStore:
+    """All jobs that the service knows, and the disk they take; the oldest ended ones go when that is too much."""
+
+    def __init__(self, root: Path, *, max_jobs: int, max_bytes: int, max_seconds: float) -> None:
+        self._root = root
+        self._max_jobs, self._max_bytes, self._max_seconds = max_jobs, max_bytes, max_seconds
+        self._jobs: dict[str, Job] = {}
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
+
+    def get(self, name: str) -> Job | None:
+        """The job of this name, or None for one that is unknown or no longer kept."""
+        return self._jobs.get(name)
+
+    def add(self, request: Submit, client: str) -> Job:
+        """A new job with a folder of its own that only this user can read."""
+        folder = self._root / request.job
+        folder.mkdir(mode=0o700)
+        write_request(folder, request)
+        job = Job(request.job, client, folder, request)
+        self._jobs[job.name] = job
+        return job
+
+    def receive(self, job: Job, upload: str, offset: int, data: bytes) -> bool:
+        """Writes a piece of an uploaded file. False where it does not follow the last one, or is too much."""
+        have = job.received.get(upload, 0)
+        if offset != have or have + len(data) > job.expected(upload):
+            return False
+        with open(upload_path(job.folder, job.request, upload), "ab" if have else "wb") as file:
+            file.write(data)
+        job.received[upload] = have + len(data)
+        job.touched = time.monotonic()
+        return True
+
+    def end(self, job: Job, state: str) -> None:
+        """Marks a job as ended and removes all its files but the kept messages."""
+        job.state, job.touched = state, time.monotonic()
+        for path in job.folder.iterdir():
+            if path.name != LOG_NAME:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def remove(self, job: Job) -> None:
+        """Forgets a job and its files."""
+        self._jobs.pop(job.name, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    @property
+    def kept_bytes(self) -> int:
+        """The bytes of all kept messages."""
+        return sum(job.log.n_bytes for job in self)
+
+    def evict(self) -> list[Job]:
+        """Removes ended jobs, oldest first, until number, bytes and age are within bounds. Returns the removed."""
+        ended = sorted((job for job in self if job.has_ended), key=lambda job: job.touched)
+        n_bytes, removed = self.kept_bytes, []
+        for job in ended:
+            is_old = time.monotonic() - job.touched > self._max_seconds
+            if is_old or n_bytes > self._max_bytes or len(ended) - len(removed) > self._max_jobs:
+                n_bytes -= job.log.n_bytes
+                self.remove(job)
+                removed.append(job)
+        return removed
+
+
+class FairQueue:
+    """Waiting jobs: clients take turns, whoever was served longest ago first; each client's own jobs in order."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[str]] = {}
+        self._last_turn: dict[str, int] = {}
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return sum(len(jobs) for jobs in self._waiting.values())
+
+    def count(self, client: str) -> int:
+        """How many jobs of a client wait."""
+        return len(self._waiting.get(client, ()))
+
+    def push(self, job: str, client: str) -> None:
+        """Adds a job at the end of its client's line."""
+        self._waiting.setdefault(client, deque()).append(job)
+
+    def pop(self) -> str | None:
+        """The job whose turn it is, or None where nobody waits."""
+        if not self._waiting:
+            return None
+        client = _next_client(self._waiting, self._last_turn)
+        self._turn += 1
+        self._last_turn[client] = self._turn
+        job = self._waiting[client].popleft()
+        if not self._waiting[client]:
+            del self._waiting[client]
+        if len(self._last_turn) > 1000:
+            del self._last_turn[min(self._last_turn, key=self._last_turn.get)]
+        return job
+
+    def remove(self, job: str) -> bool:
+        """Takes a job out of its line. Returns whether it waited."""
+        for client, jobs in self._waiting.items():
+            if job in jobs:
+                jobs.remove(job)
+                if not jobs:
+                    del self._waiting[client]
+                return True
+        return False
+
+    def order(self) -> list[str]:
+        """The waiting jobs in the order in which they would run if nobody else came."""
+        waiting = {client: deque(jobs) for client, jobs in self._waiting.items()}
+        last_turn, turn, order = dict(self._last_turn), self._turn, []
+        while waiting:
+            client = _next_client(waiting, last_turn)
+            turn += 1
+            last_turn[client] = turn
+            order.append(waiting[client].popleft())
+            if not waiting[client]:
+                del waiting[client]
+        return order
+
+
+def _next_client(waiting: dict[str, deque[str]], last_turn: dict[str, int]) -> str:
+    return min(waiting, key=lambda client: last_turn.get(client, 0))

@@ -1,0 +1,79 @@
+"""Opens the service: address, token, keys, workers; and closes all of it when the program is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import zmq
+
+from backend.endpoints import (
+    ServiceKeys,
+    address_of,
+    bound_router,
+    clear_stale_folders,
+    require_safe_host,
+    service_folder,
+)
+from backend.service import Service, ServiceLimits
+from backend.worker_pool import WorkerPool
+from blender_addon.protocol.discovery import Endpoint, remove_endpoint, write_endpoint
+
+DEFAULT_JOB_FUNCTION = "backend.worker:render_request"
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Lets SIGTERM and SIGINT set stop; only the main thread of a program receives signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    token: str | None = None,
+    keys: ServiceKeys | None = None,
+    devices: Sequence[str] = ("cpu",),
+    job_function: str = DEFAULT_JOB_FUNCTION,
+    limits: ServiceLimits | None = None,
+    stop: threading.Event | None = None,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serves clients until SIGTERM, SIGINT or stop.
+
+    port 0 takes a free one. token None makes a new one; both are written for clients of this user on this machine.
+    keys: needed to listen on anything but loopback. devices: one worker process each. job_function: 'module:name',
+    called with a worker.JobRequest and a worker.JobSink. Raises InputError where the address cannot be served.
+    """
+    require_safe_host(host, keys)
+    token = token or (keys.token if keys is not None else secrets.token_urlsafe(32))
+    stop = stop or threading.Event()
+    clear_stale_folders()
+    with contextlib.ExitStack() as cleanup:
+        context = cleanup.enter_context(zmq.Context())
+        router = cleanup.enter_context(bound_router(context, host, port, keys))
+        root = service_folder()
+        cleanup.callback(shutil.rmtree, root, ignore_errors=True)
+        pool = WorkerPool(context, devices, job_function=job_function)
+        cleanup.callback(pool.close)
+        service = Service(router, pool, token=token, root=root, limits=limits or ServiceLimits(), stop=stop)
+        cleanup.enter_context(_stopped_by_signals(stop))
+        address = address_of(router, host)
+        path = write_endpoint(Endpoint(address, token, os.getpid(), service.name))
+        cleanup.callback(remove_endpoint, service.name)
+        announce(f"EmoRig serves at {address}; clients of this user find it and its token in {path}.")
+        service.run()
