@@ -76,7 +76,7 @@ def tolerance_of(shot) -> float | None:
 
 
 def apply_received(scene, meshes: list) -> str:
-    """Puts the received curves on meshes and head, keeps them for later edits, and says in a sentence what there is now."""
+    """Puts the received curves on meshes and head, keeps them for later edits, and says in a sentence what came."""
     curves, shot = runtime.received, scene.emorig
     if curves is None:
         raise InputError("There are no curves yet: animate the shot first.")

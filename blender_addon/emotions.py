@@ -1,4 +1,4 @@
-"""Emotion on Blender's timeline: the keyframed `emotion` and `intensity` of a scene as keys, presets and EmotionTrack."""
+"""Emotion on Blender's timeline: a scene's keyframed `emotion` and `intensity` as keys, presets and EmotionTrack."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def audio_bytes(path: str) -> tuple[str, bytes]:
 
 
 def portrait_bytes(image) -> tuple[str, bytes]:
-    """Name and encoded picture of an image datablock, as packed, as on disk, or as it stands in memory. Raises InputError."""
+    """Name and encoded picture of an image: as packed, as on disk, or as it stands in memory. Raises InputError."""
     if image is None:
         raise InputError("No portrait is chosen: pick a picture of the person who speaks.")
     if image.source in {"MOVIE", "SEQUENCE", "TILED"}:
@@ -107,7 +107,7 @@ def add_movie(scene, path: str, *, start_frame: int, with_sound: bool):
 
 
 def output_path(folder: str, *stems: str, suffix: str) -> Path:
-    """A path not in use in the output folder, named after the stems with a number; the folder is made. Raises InputError."""
+    """A new path in the output folder, named after the stems with a number; makes the folder. Raises InputError."""
     place = Path(bpy.path.abspath(folder)) if folder.strip() else default_folder()
     stem = "_".join(re.sub(r"[^\w\-]+", "_", part).strip("_") or "shot" for part in stems)
     try:
@@ -134,7 +134,7 @@ def user_folder() -> Path:
 
 
 def preview_pixels(image, side: int = PREVIEW_SIDE) -> tuple[tuple[int, int], np.ndarray] | None:
-    """An image shrunk to fit side x side by averaging: its (width, height) and float32 RGBA rows from below; or None."""
+    """An image averaged to fit side x side: its (width, height) and float32 RGBA rows from below; or None."""
     width, height = image.size
     if not width or not height:
         return None

@@ -1,4 +1,4 @@
-"""The add-on's side of the conversation: a backend that is started when needed, one job at a time, its progress. No bpy.
+"""The add-on's side of the conversation: a backend started when needed, one job at a time, its progress. No bpy.
 
 tick() is called by a timer and returns at once; wait() is the same for a program without timers.
 """
@@ -137,7 +137,7 @@ class Session:
         return f"{job.stage.capitalize()} {job.done} of {job.total}{speed}"
 
     def connect(self, choice: BackendChoice) -> None:
-        """Opens the conversation, with a backend that runs or one that is started now. Raises BackendUnavailableError."""
+        """Opens the conversation with a backend that runs, or starts one. Raises BackendUnavailableError."""
         if self._state is State.UNAVAILABLE:
             raise BackendUnavailableError(self.detail)
         if self._state in {State.STARTING, State.READY, State.LOST}:

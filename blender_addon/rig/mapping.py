@@ -66,7 +66,7 @@ def match_shapes(curve_names: Iterable[str], shape_names: Iterable[str]) -> Shap
 
 
 def shape_key(name: str) -> str:
-    """A name without prefix, case and separators, and with its side spelled out: 'blendShape.eyeBlink_L' -> 'eyeblinkleft'."""
+    """A name without prefix, case and separators, its side spelled out: 'blendShape.eyeBlink_L' -> 'eyeblinkleft'."""
     name = _COPY_NUMBER.sub("", re.split(r"[:|/]", name.strip())[-1])
     _, dot, tail = name.rpartition(".")
     if dot and tail.lower() not in ("l", "r", "left", "right"):

@@ -1,4 +1,4 @@
-"""How rigs in circulation name their shapes: prefixes and side marks to see through, and shapes made of several curves."""
+"""How rigs in circulation name their shapes: prefixes to see through, and shapes made of several curves."""
 
 from __future__ import annotations
 
