@@ -1,0 +1,121 @@
+"""How long each stage of a shot takes on this machine, beside a baseline that encodes the still photo.
+
+python -m backend.evaluation.speed [--seconds 8] [--sizes 256 512]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backend.demo import EMOTION, SENTENCE
+from blender_addon.protocol.options import ShotOptions
+from blender_addon.protocol.types import EmotionTrack
+
+
+def timed(work: Callable[[], object]) -> tuple[object, float]:
+    """The result of work and the seconds that it took."""
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
+
+
+def processor_name() -> str:
+    """The processor's name and how many cores this process may use."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def measure(seconds: float, size: int) -> dict[str, float]:
+    """Seconds of each stage of a shot at a size (shorter side, pixels), networks warm; and frames per second."""
+    from skimage import data
+
+    from backend.audio.waveform import load_waveform
+    from backend.curves.convert import curves_from_performance
+    from backend.inference.performance import perform
+    from backend.pipeline import articulate, make_coefficients
+    from backend.portrait.analysis import analyse_portrait
+    from backend.portrait.renderer import WarpRenderer
+
+    options = ShotOptions(size=size, end=seconds)
+    waveform, listening = timed(lambda: load_waveform(SENTENCE, end=seconds))
+    articulate(waveform, options.frame_rate)  # loads the network
+    articulation, speech = timed(lambda: articulate(waveform, options.frame_rate))
+    emotion = EmotionTrack.parse(EMOTION).sample(options.frame_rate, len(articulation.weights))
+    analyse_portrait(data.astronaut())  # loads the landmark models
+    portrait, reading = timed(lambda: analyse_portrait(data.astronaut()))
+    performance, performing = timed(lambda: perform(articulation, emotion, options=options))
+    coefficients = make_coefficients(performance, portrait)
+    _, curving = timed(lambda: curves_from_performance(performance, coefficients, articulation.phones))
+    renderer, preparing = timed(lambda: WarpRenderer(portrait, size=size))
+    renderer.render(coefficients, 0)  # compiles what is compiled at first use
+    frames, rendering = timed(lambda: [renderer.render(coefficients, i) for i in range(coefficients.n_frames)])
+    _, encoding = timed(lambda: _encode(frames, seconds))
+    _, still = timed(lambda: _encode([frames[0]] * len(frames), seconds))
+    stages = {
+        "read sound": listening,
+        "speech to lips": speech,
+        "emotion, blinks, head": performing,
+        "curves": curving,
+        "read portrait": reading,
+        "prepare renderer": preparing,
+        "render frames": rendering,
+        "encode video": encoding,
+    }
+    whole = sum(stages.values())
+    return stages | {
+        "whole shot": whole,
+        "frames per second, whole shot": len(frames) / whole,
+        "frames per second, rendering": len(frames) / rendering,
+        "speech, times real time": seconds / speech,
+        "baseline: still photo encoded": still,
+    }
+
+
+def _encode(frames: list[np.ndarray], seconds: float) -> None:
+    """Writes frames to a temporary video with the demonstration's sound."""
+    from backend.video import VideoWriter
+
+    height, width = frames[0].shape[:2]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        VideoWriter(
+            Path(folder) / "video.mp4", width=width, height=height, frame_rate=25.0, audio=SENTENCE, end=seconds
+        ) as writer,
+    ):
+        for frame in frames:
+            writer.write(frame)
+
+
+def main() -> None:
+    """Prints the table of stages by size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of the shot")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="shorter sides in pixels")
+    arguments = parser.parse_args()
+    columns = {size: measure(arguments.seconds, size) for size in arguments.sizes}
+    table = Table(title=f"{arguments.seconds:g} s of speech at 25 frames per second on {processor_name()}")
+    table.add_column("stage, seconds unless it says otherwise")
+    for size in columns:
+        table.add_column(f"{size} px", justify="right")
+    for stage in columns[arguments.sizes[0]]:
+        table.add_row(stage, *(f"{columns[size][stage]:.2f}" for size in columns))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
