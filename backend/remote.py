@@ -7,8 +7,8 @@ from pathlib import Path
 from backend.curves.convert import coefficients_from_curves
 from backend.errors import AudioError, InputError, PortraitError
 from backend.pipeline import CancelledError, Shot, ShotResult, ShotSink
-from blender_addon.client import Client
-from blender_addon.protocol.messages import Cancelled, Curves, Failed, Notice, Progress, Queued, VideoPart
+from blender_addon.client import Client, Video
+from blender_addon.protocol.messages import Cancelled, Curves, Failed, Notice, Progress, Queued
 from blender_addon.protocol.types import AnimationCurves
 
 LOCAL = "local"
@@ -59,8 +59,7 @@ def _collect(client: Client, job: str, sink: ShotSink, video_path: Path) -> tupl
                 case Curves():
                     curves = message.curves
                     sink.curves(curves)
-                case VideoPart():
-                    file.seek(message.offset)
+                case Video():
                     file.write(message.data)
                 case Failed():
                     raise InputError(message.reason)

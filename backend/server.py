@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -41,6 +42,11 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _print_at_once(text: str) -> None:
+    """Whoever started the program waits for this line, perhaps through a pipe."""
+    print(text, flush=True)
+
+
 def serve(
     host: str = "127.0.0.1",
     port: int = 0,
@@ -51,7 +57,7 @@ def serve(
     job_function: str = DEFAULT_JOB_FUNCTION,
     limits: ServiceLimits | None = None,
     stop: threading.Event | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = _print_at_once,
 ) -> None:
     """Serves clients until SIGTERM, SIGINT or stop.
 
@@ -59,6 +65,7 @@ def serve(
     keys: needed to listen on anything but loopback. devices: one worker process each. job_function: 'module:name',
     called with a worker.JobRequest and a worker.JobSink. Raises InputError where the address cannot be served.
     """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s service %(levelname)s %(message)s")
     require_safe_host(host, keys)
     token = token or (keys.token if keys is not None else secrets.token_urlsafe(32))
     stop = stop or threading.Event()

@@ -38,6 +38,7 @@ from .protocol.messages import (
 from .protocol.options import ShotOptions
 from .protocol.types import AnimationCurves, EmotionTrack
 from .transfer import RemoteJob
+from .transfer import Video as Video  # what wait() and poll() give for a finished video
 
 QUEUED_MESSAGES = 16
 PING_SECONDS = 2.0

@@ -91,6 +91,8 @@ class RemoteJob:
 
     def take(self, message: object) -> list[object]:
         """What a message of this job means to the caller; a repeated one means nothing, the last video part a Video."""
+        if self.has_ended:
+            return []
         sequence = getattr(message, "sequence", NOT_KEPT)
         if sequence != NOT_KEPT:
             if sequence <= self._last_sequence:
