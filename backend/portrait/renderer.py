@@ -11,6 +11,7 @@ from backend.portrait.background import fill_background
 from backend.portrait.lips import LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
+from backend.portrait.mouth import Mouth
 from backend.portrait.plate import make_plate
 from bfm.coefficients import FaceCoefficients
 from bfm.rasterize import draw_values
@@ -37,6 +38,7 @@ class WarpRenderer:
         self._motion = FaceMotion(portrait, plate)
         self._seal = LipSeal(self._motion, rest, plate)
         self._mesh = WarpMesh(plate, self._motion)
+        self._mouth = Mouth(plate, self._motion, rest)
         self._roi = _region(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
@@ -64,6 +66,7 @@ class WarpRenderer:
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()
         _lay_over(warped, self._background, frame[self._roi])
+        self._mouth.draw(frame, moved, landmarks)
         return frame
 
     def _premultiplied(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

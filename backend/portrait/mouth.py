@@ -1,0 +1,240 @@
+"""The inside of the mouth, seen where the lips part: teeth, tongue and the dark behind, lit like the photo.
+
+The upper teeth hang on the skull, the lower teeth and the tongue on the jaw. Where the photo shows its own mouth's
+inside, those pixels are kept and ride on the skull too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.portrait.lips import MouthRest, mouth_width
+from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
+from backend.portrait.plate import Plate
+from backend.portrait.teeth import LOWER_ROW, UPPER_ROW, RowPicture, draw_row
+from backend.portrait.tones import face_tones
+from bfm.coefficients import CHANNEL_INDEX
+from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
+
+MOUTH_WIDTH_MM = 50.0
+TEETH_BEHIND_LIPS = 0.07  # dm
+UPPER_EDGE = 1.6  # mm below the closed lips' seam
+OVERBITE = 2.2  # mm that the lower edges stand above the upper ones with closed jaws
+FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
+INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
+
+
+@dataclass(frozen=True)
+class MouthColors:
+    """enamel, gum, tongue, dark: (3,) float32 RGB 0–255."""
+
+    enamel: np.ndarray
+    gum: np.ndarray
+    tongue: np.ndarray
+    dark: np.ndarray
+
+
+class Mouth:
+    """Draws the mouth's inside over a frame."""
+
+    def __init__(self, plate: Plate, motion: FaceMotion, rest: MouthRest) -> None:
+        self._motion = motion
+        neutral = motion.neutral().landmarks
+        seam = neutral[[13, 14]].mean(axis=0)
+        depth = float(motion.rest_depth[[13, 14]].mean()) + TEETH_BEHIND_LIPS
+        corners = motion.unprojected(neutral[[78, 308]], depth)
+        self._origin = motion.unprojected(seam[None], depth)[0]
+        unit = float(np.ptp(motion.unprojected(neutral[[61, 291]], depth)[:, 0])) / MOUTH_WIDTH_MM
+        tilt = corners[1] - corners[0]
+        axis = np.array([tilt[0], tilt[1], 0.0]) / np.hypot(tilt[0], tilt[1])
+        self._axes = unit * np.stack([axis, [axis[1], -axis[0], 0.0]])  # dm per mm: to the left, down
+        self._per_mm = mouth_width(neutral) / MOUTH_WIDTH_MM
+        self._scale = min(1.0, FINEST / self._per_mm)
+        self._photo = None if rest.is_closed else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
+        colors = mouth_colors(plate, rest)
+        self._colors = colors
+        per_mm = 1.5 * self._per_mm * self._scale
+        self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
+        self._lower = draw_row(LOWER_ROW, 0.93 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
+        self._softness = max(0.55 * plate.magnification, 0.55)
+
+    def draw(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
+        """Draws into frame (height, width, 3) uint8 between the lips of landmarks (478, 2)."""
+        upper, lower = _curve(landmarks[INNER_UPPER]), _curve(landmarks[INNER_LOWER])
+        outline = np.concatenate([upper, lower[::-1]])
+        box = _box(outline, frame.shape)
+        if box is None or np.abs(lower - upper).max() < 0.35:
+            return
+        left, top, right, bottom = box
+        skull = self._to_pixels(moved.pose, np.zeros(3))
+        jaw = self._to_pixels(moved.pose, moved.jaw)
+        inside = self._inside(box, skull, jaw, upper, lower, moved.weights)
+        cover = _coverage(outline, box, self._softness)[..., None]
+        patch = frame[top:bottom, left:right]
+        patch[:] = (patch + cover * (inside - patch) + 0.5).astype(np.uint8)
+
+    def _to_pixels(self, pose: HeadPose, shift: np.ndarray) -> np.ndarray:
+        """From millimetres around the seam's middle to video pixels (2, 3), for a part moved by shift (3,) dm."""
+        points = self._origin + shift + np.stack([np.zeros(3), 10.0 * self._axes[0], 10.0 * self._axes[1]])
+        origin, x, y = self._motion.placed(points, pose).astype(np.float64)
+        return np.column_stack([(x - origin) / 10.0, (y - origin) / 10.0, origin])
+
+    def _inside(self, box, skull, jaw, upper, lower, weights) -> np.ndarray:
+        """The mouth's inside in the box (h, w, 3) float32 0–255."""
+        left, top, right, bottom = box
+        scale = self._scale
+        size = (max(int((right - left) * scale), 2), max(int((bottom - top) * scale), 2))
+        into = np.array([[size[0] / (right - left), 0, 0], [0, size[1] / (bottom - top), 0]])
+        into[:, 2] = -into[:, :2] @ [left - 0.5, top - 0.5] - 0.5
+        skull, jaw = _then(into, skull), _then(into, jaw)
+        x, y = _millimetres(skull, size)
+        above, below = _edges(_apply(into, upper), _apply(into, lower), skull, x[0])
+        under, over = y - above, below - y  # mm from the upper and from the lower lip
+        gap = np.clip(below - above, 0.0, None)
+        image = self._throat(x, under, over)
+        _lay(image, self._tongue(x, _millimetres(jaw, size)[1], weights))
+        _lay(image, _placed(self._lower, jaw, -OVERBITE + UPPER_EDGE, size))
+        _lay(image, _placed(self._upper, skull, UPPER_EDGE, size))
+        image *= _light(under, over, gap)[..., None]
+        if self._photo is not None:
+            _lay(image, _photo_placed(self._photo, skull, size))
+        image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
+        whole = (right - left, bottom - top)
+        return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
+
+    def _throat(self, x: np.ndarray, under: np.ndarray, over: np.ndarray) -> np.ndarray:
+        glow = 0.75 + 0.9 * (1.0 - _smooth(over, 0.0, 9.0)) * (1.0 - _smooth(np.abs(x), 8.0, 24.0))
+        return self._colors.dark * glow[..., None].astype(np.float32)
+
+    def _tongue(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Premultiplied (h, w, 4); y is mm below the closed seam on the jaw."""
+        raised = float(np.clip(weights[CHANNEL_INDEX["tongueUp"]] + weights[CHANNEL_INDEX["tongueToTeeth"]], 0, 1))
+        forward = float(np.clip(weights[CHANNEL_INDEX["tongueOut"]] + raised, 0.0, 1.0))
+        back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
+        crest = -0.5 - 5.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
+        body = y - crest - 4.5 * (x / 17.0) ** 2
+        alpha = _smooth(body, -1.2, 1.6) * (1.0 - _smooth(np.abs(x), 15.0, 20.0))
+        light = 0.42 + 0.5 * _smooth(body, 0.0, 7.0) + 0.2 * forward
+        light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
+        color = self._colors.tongue * light[..., None]
+        return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
+
+
+def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
+    """Colours for the mouth's inside from the photo's skin, lips, eye whites and, where they show, teeth."""
+    tones = face_tones(plate)
+    tint = tones.white / max(float(tones.white.mean()), 1.0)
+    tint = 1.0 + 0.6 * (tint - 1.0)
+    level = 0.55 * float(tones.white.mean()) + 0.45 * float(tones.skin_bright.mean())
+    enamel = np.clip(min(level, 205.0), 60.0, 205.0) * tint * np.float32([1.03, 0.985, 0.90])
+    if not rest.is_closed and tones.inside_bright is not None:
+        enamel = np.maximum(0.9 * enamel, np.minimum(tones.inside_bright, 1.15 * enamel))
+    lips, skin = tones.lips, tones.skin
+    flesh = 0.6 * lips + 0.4 * skin * np.float32([0.95, 0.62, 0.60])
+    gum = 0.72 * flesh
+    tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
+    dark = 0.16 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
+    return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 235), gum, tongue, dark)))
+
+
+def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The photo's own inside of the mouth: premultiplied (h, w, 4), fading outwards, and its map (2, 3) into mm."""
+    outline = np.concatenate([_curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])[::-1]])
+    width = mouth_width(plate.landmarks)
+    margin = round(0.08 * width) + 2
+    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - margin, 0)
+    right, bottom = np.ceil(outline.max(axis=0)).astype(int) + margin
+    image = plate.image[top:bottom, left:right]
+    inside = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.round(outline - [left, top]).astype(np.int32)], 255)
+    spread = cv2.inpaint(np.ascontiguousarray(image), 255 - inside, 3, cv2.INPAINT_TELEA).astype(np.float32)
+    away = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 3)
+    alpha = 1.0 - _smooth(away, 1.0, 1.0 + 0.045 * width)
+    pixels = np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
+    inverse = cv2.invertAffineTransform(to_pixels)
+    return pixels, _then(inverse, np.array([[1.0, 0, left], [0, 1.0, top]]))
+
+
+def _photo_placed(photo: tuple[np.ndarray, np.ndarray], skull: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    pixels, into_mm = photo
+    return cv2.warpAffine(pixels, _then(skull, into_mm), size, flags=cv2.INTER_LINEAR)
+
+
+def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int, int]) -> np.ndarray:
+    """A row's picture with its edge at edge mm, in pixels."""
+    into_mm = row.into_mm.astype(np.float64).copy()
+    into_mm[1, 2] += edge
+    return cv2.warpAffine(row.pixels, _then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
+
+
+def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """How much light falls in: less close under the upper lip, in a narrow opening and at the lower lip's edge."""
+    shadow = 0.42 + 0.58 * _smooth(under, -0.3, 4.2)
+    contact = 0.78 + 0.22 * _smooth(over, 0.0, 1.8)
+    opening = 0.40 + 0.60 * _smooth(gap, 0.5, 8.0)
+    return (shadow * contact * opening).astype(np.float32)
+
+
+def _lay(image: np.ndarray, layer: np.ndarray) -> None:
+    image *= 1.0 - layer[..., 3:]
+    image += layer[..., :3]
+
+
+def _curve(points: np.ndarray) -> np.ndarray:
+    """A smooth line (n, 2) through points, four times as dense (Catmull–Rom)."""
+    padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    a, b, c, d = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
+    t = np.float32([0.0, 0.25, 0.5, 0.75])[:, None, None]
+    pieces = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    return np.concatenate([pieces.transpose(1, 0, 2).reshape(-1, 2), points[-1:]]).astype(np.float32)
+
+
+def _box(outline: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 3, 0)
+    right = min(int(np.ceil(outline[:, 0].max())) + 4, shape[1])
+    bottom = min(int(np.ceil(outline[:, 1].max())) + 4, shape[0])
+    return (int(left), int(top), right, bottom) if right - left > 2 and bottom - top > 2 else None
+
+
+def _coverage(outline: np.ndarray, box: tuple[int, int, int, int], softness: float) -> np.ndarray:
+    """How much of each of the box's pixels lies inside the outline (h, w) float32 0–1, softened like the photo."""
+    left, top, right, bottom = box
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    fixed = np.round((outline - [left, top]) * 16.0).astype(np.int32)
+    cv2.fillPoly(mask, [fixed], 255, lineType=cv2.LINE_AA, shift=4)
+    return cv2.GaussianBlur(mask, (0, 0), softness).astype(np.float32) / 255.0
+
+
+def _then(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The affine map (2, 3) that applies inner first."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def _millimetres(to_pixels: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The millimetres x and y (h, w) of every pixel."""
+    inverse = cv2.invertAffineTransform(to_pixels).astype(np.float32)
+    columns, rows = np.arange(size[0], dtype=np.float32)[None], np.arange(size[1], dtype=np.float32)[:, None]
+    return tuple(inverse[i, 0] * columns + inverse[i, 1] * rows + inverse[i, 2] for i in (0, 1))
+
+
+def _edges(upper: np.ndarray, lower: np.ndarray, to_pixels: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heights (mm) of the lips' rims over x (w,) mm."""
+    inverse = cv2.invertAffineTransform(to_pixels)
+    heights = []
+    for rim in (upper, lower):
+        points = _apply(inverse, rim)
+        order = np.argsort(points[:, 0])
+        heights.append(np.interp(x, points[order, 0], points[order, 1]).astype(np.float32)[None])
+    return heights[0], heights[1]
+
+
+def _smooth(value: np.ndarray, start: float, end: float) -> np.ndarray:
+    t = np.clip((value - start) / (end - start), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)

@@ -1,0 +1,106 @@
+"""Two rows of teeth as pictures, drawn from average measures, in the colours of the portrait's light.
+
+Measures are millimetres as projected on the image plane from the front: x to the character's left, y down from the
+upper incisors' edge. Widths and heights follow mean crown sizes of adults (Magne et al. 2003; Gillen et al. 1994),
+narrowed towards the sides by the arch's curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tooth:
+    """Half a row has one of each: projected width, height of the crown, and how far its edge stays behind, mm."""
+
+    width: float
+    height: float
+    short: float
+
+
+UPPER_ROW = (
+    Tooth(8.3, 10.4, 0.0),
+    Tooth(6.4, 9.0, 0.7),
+    Tooth(6.3, 9.8, 0.2),
+    Tooth(5.2, 8.4, 0.9),
+    Tooth(4.3, 7.8, 1.3),
+    Tooth(3.8, 7.0, 1.7),
+)
+LOWER_ROW = (
+    Tooth(5.2, 8.6, 0.0),
+    Tooth(5.6, 8.8, 0.15),
+    Tooth(5.9, 9.6, 0.0),
+    Tooth(5.0, 8.4, 0.8),
+    Tooth(4.2, 7.6, 1.4),
+    Tooth(3.8, 7.0, 1.8),
+)
+HALF_WIDTH, ABOVE, BELOW = 38.0, 18.0, 4.0  # mm covered by a picture of a row, measured from its edges
+
+
+@dataclass(frozen=True)
+class RowPicture:
+    """pixels (h, w, 4) float32, premultiplied RGB 0–255 and alpha 0–1; into_mm (2, 3): from pixels to millimetres."""
+
+    pixels: np.ndarray
+    into_mm: np.ndarray
+
+
+def draw_row(
+    row: tuple[Tooth, ...], enamel: np.ndarray, gum: np.ndarray, *, per_mm: float, is_upper: bool
+) -> RowPicture:
+    """A row of teeth with its gum: enamel and gum are colours (3,) 0–255 in full light; per_mm: pixels per millimetre."""
+    sign = -1.0 if is_upper else 1.0  # crowns rise above the upper edge and sink below the lower one
+    width, height = int(2 * HALF_WIDTH * per_mm), int((ABOVE + BELOW) * per_mm)
+    top = -ABOVE if is_upper else -BELOW
+    x = (np.arange(width, dtype=np.float32) + 0.5) / per_mm - HALF_WIDTH
+    y = (np.arange(height, dtype=np.float32) + 0.5) / per_mm + top
+    x, y = np.meshgrid(x, y)
+    from_edge = sign * y  # mm from the incisal edge into the gum
+    light = np.zeros_like(x)
+    cover = np.zeros_like(x)
+    gum_line = np.full_like(x, 1e3)
+    left = 0.0
+    for tooth in row:
+        center = left + tooth.width / 2.0
+        left += tooth.width
+        for side in (-1.0, 1.0):
+            shape, shade, line = _crown(side * x - center, from_edge - tooth.short, tooth, 0.5 / per_mm)
+            light = np.where(shape > cover, shade, light)
+            cover = np.maximum(cover, shape)
+            gum_line = np.where(np.abs(side * x - center) < tooth.width / 2.0, tooth.short + line, gum_line)
+    around = 1.0 - 0.72 * _smooth(np.abs(x), 7.0, left)  # the arch turns away into the cheek's shadow
+    gum_cover = _smooth(from_edge, gum_line - 0.25, gum_line + 0.25) * (np.abs(x) < left)
+    teeth = enamel * (light * around)[..., None]
+    teeth *= 1.0 - np.float32([0.0, 0.03, 0.07]) * _smooth(from_edge, 3.0, 9.0)[..., None]  # warmer at the neck
+    gums = gum * (around * (1.0 - 0.25 * _smooth(from_edge, 9.0, 14.0)))[..., None]
+    color = teeth + gum_cover[..., None] * (gums - teeth)
+    alpha = np.maximum(cover, gum_cover)
+    alpha *= 1.0 - _smooth(np.abs(x), left - 3.0, left)
+    pixels = np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
+    into_mm = np.float32([[1 / per_mm, 0, 0.5 / per_mm - HALF_WIDTH], [0, 1 / per_mm, 0.5 / per_mm + top]])
+    return RowPicture(pixels, into_mm)
+
+
+def _crown(
+    across: np.ndarray, up: np.ndarray, tooth: Tooth, softness: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cover 0–1, brightness 0–1 and the gum line's height (mm) of one tooth; across and up in mm from its edge's middle."""
+    half = tooth.width / 2.0
+    narrowing = 1.0 - 0.16 * _smooth(up, 0.35 * tooth.height, tooth.height)
+    u = across / (half * narrowing)
+    corner = 0.9 * np.clip(np.abs(u), 0.0, 1.2) ** 5  # the edge rounds off towards its corners
+    inside = np.minimum((1.0 - np.abs(u)) * half - 0.06, up - corner)
+    cover = _smooth(inside, -softness, softness + 0.12)
+    rounded = 1.0 - 0.3 * np.clip(np.abs(u), 0.0, 1.0) ** 3
+    edge = 1.0 - 0.14 * (1.0 - _smooth(up - corner, 0.1, 1.4))
+    neck = 1.0 - 0.16 * _smooth(up, 0.55 * tooth.height, tooth.height)
+    line = tooth.height * (1.0 - 0.12 * np.clip(np.abs(u), 0.0, 1.0) ** 2)
+    return cover, (rounded * edge * neck).astype(np.float32), line
+
+
+def _smooth(value: np.ndarray, start, end) -> np.ndarray:
+    t = np.clip((value - start) / (end - start), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
