@@ -27,7 +27,7 @@ from bfm.model import FaceModel
 NEUTRAL_AMBIENT = 0.8
 """First spherical-harmonics coefficient of the lighting where no pixels were given: even white light."""
 
-_NOISE = 0.012
+_NOISE = 0.02
 """Standard deviation of a landmark coordinate as a share of the distance between the eyes."""
 _DEPTH_WEIGHT = 0.25
 """Trust in mediapipe's depth relative to its picture coordinates."""
@@ -36,14 +36,14 @@ _HUBER = 2.5
 _ROUNDS = 7
 
 # Prior standard deviation of channel weights in a portrait; channels that landmarks cannot tell apart are kept near 0.
-_USUAL_PRIOR = 0.30
+_USUAL_PRIOR = 0.5
 _PRIORS = {
-    "jawOpen": 0.45, "mouthClose": 0.02, "mouthSmileLeft": 0.45, "mouthSmileRight": 0.45, "eyeBlinkLeft": 0.6,
-    "eyeBlinkRight": 0.6, "tongueOut": 0.01, "tongueUp": 0.01, "tongueToTeeth": 0.01, "tongueBack": 0.01,
-    "jawForward": 0.05, "cheekPuff": 0.10, "cheekSuck": 0.05, "neckTighten": 0.03, "nostrilFlare": 0.06,
-    "lowerLipToTeeth": 0.05, "jawLeft": 0.10, "jawRight": 0.10, "mouthLeft": 0.12, "mouthRight": 0.12,
-    "browInnerUpLeft": 0.15, "browInnerUpRight": 0.15, "mouthShrugUpper": 0.12, "mouthShrugLower": 0.15,
-    "mouthRollLower": 0.15, "mouthRollUpper": 0.15, "lipTighten": 0.15, "mouthPucker": 0.2, "mouthFunnel": 0.2,
+    "jawOpen": 0.8, "mouthClose": 0.02, "mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "eyeBlinkLeft": 0.9,
+    "eyeBlinkRight": 0.9, "tongueOut": 0.01, "tongueUp": 0.01, "tongueToTeeth": 0.01, "tongueBack": 0.01,
+    "jawForward": 0.06, "cheekPuff": 0.15, "cheekSuck": 0.06, "neckTighten": 0.03, "nostrilFlare": 0.08,
+    "lowerLipToTeeth": 0.06, "jawLeft": 0.15, "jawRight": 0.15, "mouthLeft": 0.2, "mouthRight": 0.2,
+    "browInnerUpLeft": 0.2, "browInnerUpRight": 0.2, "mouthShrugUpper": 0.2, "mouthShrugLower": 0.25,
+    "mouthRollLower": 0.25, "mouthRollUpper": 0.25, "lipTighten": 0.25, "mouthPucker": 0.35, "mouthFunnel": 0.35,
 }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ from bfm.sources.building.statistics import similarity_align
 _EXPRESSION_PRIOR = 0.35
 """Standard deviation of a channel's weight in a portrait."""
 _NOISE_MM = 1.2
+_EXPRESSION_REMOVED = 0.8
+"""Share of what expressions span that is taken off the identity modes: a wide mouth may be either, mostly a smile."""
 
 
 def _expression_free(faces: np.ndarray, expressions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -57,6 +59,13 @@ def _consistent(modes: np.ndarray) -> np.ndarray:
     return fixed
 
 
+def _without_expression(modes: np.ndarray, expressions: np.ndarray) -> np.ndarray:
+    """Modes (n, 1434) with most of what the expressions (64, 478, 3) span strongly taken off (ridge projection)."""
+    design = expressions.reshape(len(expressions), -1)
+    normal = design @ design.T + 60.0 * np.eye(len(design))
+    return modes - _EXPRESSION_REMOVED * np.linalg.solve(normal, design @ modes.T).T @ design
+
+
 def identity_modes(faces: np.ndarray, anatomy: Anatomy, expressions: np.ndarray, *, n_modes: int) -> np.ndarray:
     """Identity modes (n_modes, 478, 3) in mm per standard deviation, strongest first.
 
@@ -71,5 +80,5 @@ def identity_modes(faces: np.ndarray, anatomy: Anatomy, expressions: np.ndarray,
         free = _expression_free(residual, expressions, (basis, spread))
         _, singular, vt = np.linalg.svd(free, full_matrices=False)
         basis, spread = vt, singular / np.sqrt(len(cloud) - 1)
-    modes = (spread[:n_modes, None] * basis[:n_modes]).reshape(n_modes, -1, 3)
-    return _consistent(modes)
+    modes = _without_expression(spread[:n_modes, None] * basis[:n_modes], expressions)
+    return _consistent(modes.reshape(n_modes, -1, 3))
