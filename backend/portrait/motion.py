@@ -132,12 +132,14 @@ class FaceMotion:
         return project(points, rotation, translation, self._fit.camera)
 
     def _jaw_shift(self, expression: np.ndarray) -> np.ndarray:
-        """How far the chin moved (3,) dm in model space by the channels that move the jaw."""
+        """How far the lower teeth moved (3,) dm in model space by the channels that move the jaw."""
         jaw = np.zeros_like(self._fit.expression)
         for name in ("jawOpen", "jawForward", "jawLeft", "jawRight"):
             jaw[CHANNEL_INDEX[name]] = expression[CHANNEL_INDEX[name]]
-        chin = [152, 148, 377, 175, 199]
-        basis = self._model.landmark_expression[:, chin].mean(axis=1)
+        # the lower lip rests on the teeth and goes nearly as far; the chin lies lower on the jaw's turn and goes less down
+        lip, chin = [14, 87, 317], [152, 199]
+        moves = self._model.landmark_expression
+        basis = 0.75 * moves[:, lip].mean(axis=1) + 0.25 * moves[:, chin].mean(axis=1)
         return (jaw @ basis).astype(np.float64)
 
 

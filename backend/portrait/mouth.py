@@ -21,10 +21,12 @@ from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
 MOUTH_WIDTH_MM = 50.0
 TEETH_BEHIND_LIPS = 0.07  # dm
-UPPER_EDGE = 1.6  # mm below the closed lips' seam
-OVERBITE = 2.2  # mm that the lower edges stand above the upper ones with closed jaws
+UPPER_EDGE = 2.4  # mm below the closed lips' seam
+OVERBITE = 2.6  # mm that the lower edges stand above the upper ones with closed jaws
+REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
+LIPS = INNER_UPPER + INNER_LOWER
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Mouth:
 
     def __init__(self, plate: Plate, motion: FaceMotion, rest: MouthRest) -> None:
         self._motion = motion
+        self._rest = plate.landmarks[LIPS] - plate.landmarks[LIPS].mean(axis=0)
         neutral = motion.neutral().landmarks
         seam = neutral[[13, 14]].mean(axis=0)
         depth = float(motion.rest_depth[[13, 14]].mean()) + TEETH_BEHIND_LIPS
@@ -72,9 +75,15 @@ class Mouth:
         skull = self._to_pixels(moved.pose, np.zeros(3))
         jaw = self._to_pixels(moved.pose, moved.jaw)
         inside = self._inside(box, skull, jaw, upper, lower, moved.weights)
-        cover = _coverage(outline, box, self._softness)[..., None]
+        cover = self._change(landmarks) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
         patch[:] = (patch + cover * (inside - patch) + 0.5).astype(np.uint8)
+
+    def _change(self, landmarks: np.ndarray) -> float:
+        """0 where the lips are as in the photo, 1 where they are not."""
+        lips = landmarks[LIPS] - landmarks[LIPS].mean(axis=0)
+        most = float(np.abs(lips - self._rest).max()) / (MOUTH_WIDTH_MM * self._per_mm)
+        return float(_smooth(np.float32(most), *REST_BLEND))
 
     def _to_pixels(self, pose: HeadPose, shift: np.ndarray) -> np.ndarray:
         """From millimetres around the seam's middle to video pixels (2, 3), for a part moved by shift (3,) dm."""
@@ -114,7 +123,7 @@ class Mouth:
         raised = float(np.clip(weights[CHANNEL_INDEX["tongueUp"]] + weights[CHANNEL_INDEX["tongueToTeeth"]], 0, 1))
         forward = float(np.clip(weights[CHANNEL_INDEX["tongueOut"]] + raised, 0.0, 1.0))
         back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
-        crest = -0.5 - 5.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
+        crest = -4.5 - 4.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
         body = y - crest - 4.5 * (x / 17.0) ** 2
         alpha = _smooth(body, -1.2, 1.6) * (1.0 - _smooth(np.abs(x), 15.0, 20.0))
         light = 0.42 + 0.5 * _smooth(body, 0.0, 7.0) + 0.2 * forward
@@ -136,23 +145,30 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     flesh = 0.6 * lips + 0.4 * skin * np.float32([0.95, 0.62, 0.60])
     gum = 0.72 * flesh
     tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
-    dark = 0.16 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
+    dark = 0.20 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
     return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 235), gum, tongue, dark)))
 
 
 def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The photo's own inside of the mouth: premultiplied (h, w, 4), fading outwards, and its map (2, 3) into mm."""
-    outline = np.concatenate([_curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])[::-1]])
+    upper, lower = _curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])
+    outline = np.concatenate([upper, lower[::-1]])
     width = mouth_width(plate.landmarks)
-    margin = round(0.08 * width) + 2
+    margin = round(0.1 * width) + 2
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - margin, 0)
     right, bottom = np.ceil(outline.max(axis=0)).astype(int) + margin
     image = plate.image[top:bottom, left:right]
     inside = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(inside, [np.round(outline - [left, top]).astype(np.int32)], 255)
-    spread = cv2.inpaint(np.ascontiguousarray(image), 255 - inside, 3, cv2.INPAINT_TELEA).astype(np.float32)
-    away = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 3)
-    alpha = 1.0 - _smooth(away, 1.0, 1.0 + 0.045 * width)
+    # the border's pixels are mixed with the lips
+    pure = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(round(plate.magnification), 1))
+    spread = cv2.inpaint(np.ascontiguousarray(image), 255 - pure, 3, cv2.INPAINT_TELEA).astype(np.float32)
+    away = cv2.distanceTransform(255 - pure, cv2.DIST_L2, 3) / width
+    # teeth go on above the photo's opening; below it, they mostly end
+    columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+    middle = np.interp(columns[0], (lower[:, 0] + upper[:, 0]) / 2, (lower[:, 1] + upper[:, 1]) / 2)
+    reach = np.where(rows < middle[None], 0.08, 0.022)
+    alpha = 1.0 - _smooth(away / reach, 0.15, 1.0)
     pixels = np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
     inverse = cv2.invertAffineTransform(to_pixels)
     return pixels, _then(inverse, np.array([[1.0, 0, left], [0, 1.0, top]]))

@@ -51,7 +51,7 @@ class RowPicture:
 def draw_row(
     row: tuple[Tooth, ...], enamel: np.ndarray, gum: np.ndarray, *, per_mm: float, is_upper: bool
 ) -> RowPicture:
-    """A row of teeth with its gum: enamel and gum are colours (3,) 0–255 in full light; per_mm: pixels per millimetre."""
+    """A row of teeth with its gum; enamel and gum: colours (3,) 0–255 in full light; per_mm: pixels per millimetre."""
     sign = -1.0 if is_upper else 1.0  # crowns rise above the upper edge and sink below the lower one
     width, height = int(2 * HALF_WIDTH * per_mm), int((ABOVE + BELOW) * per_mm)
     top = -ABOVE if is_upper else -BELOW
@@ -87,7 +87,7 @@ def draw_row(
 def _crown(
     across: np.ndarray, up: np.ndarray, tooth: Tooth, softness: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cover 0–1, brightness 0–1 and the gum line's height (mm) of one tooth; across and up in mm from its edge's middle."""
+    """Cover 0–1, brightness 0–1 and gum line's height (mm) of a tooth; across and up in mm from its edge's middle."""
     half = tooth.width / 2.0
     narrowing = 1.0 - 0.16 * _smooth(up, 0.35 * tooth.height, tooth.height)
     u = across / (half * narrowing)

@@ -1,4 +1,4 @@
-"""The portrait's colours that drawn parts are matched to: skin, lips, eye whites, and the mouth's inside if it shows."""
+"""The portrait's colours that drawn parts are matched to: skin, lips, eye whites, the mouth's inside if it shows."""
 
 from __future__ import annotations
 
