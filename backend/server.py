@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import zmq
 
 from backend.endpoints import (
+    CLIENT_FILE,
     ServiceKeys,
     address_of,
     bound_router,
@@ -62,7 +63,7 @@ def serve(
     """Serves clients until SIGTERM, SIGINT or stop.
 
     port 0 takes a free one. token None makes a new one; both are written for clients of this user on this machine.
-    keys: needed to listen on anything but loopback. devices: one worker process each. job_function: 'module:name',
+    keys: needed to listen on anything but loopback; only clients with the keys made with them are let in then. devices: one worker process each. job_function: 'module:name',
     called with a worker.JobRequest and a worker.JobSink. Raises InputError where the address cannot be served.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s service %(levelname)s %(message)s")
@@ -80,7 +81,10 @@ def serve(
         service = Service(router, pool, token=token, root=root, limits=limits or ServiceLimits(), stop=stop)
         cleanup.enter_context(_stopped_by_signals(stop))
         address = address_of(router, host)
-        path = write_endpoint(Endpoint(address, token, os.getpid(), service.name))
-        cleanup.callback(remove_endpoint, service.name)
-        announce(f"EmoRig serves at {address}; clients of this user find it and its token in {path}.")
+        if keys is None:
+            path = write_endpoint(Endpoint(address, token, os.getpid(), service.name))
+            cleanup.callback(remove_endpoint, service.name)
+            announce(f"EmoRig serves at {address}; clients of this user find it and its token in {path}.")
+        else:
+            announce(f"EmoRig serves at {address}; clients need the {CLIENT_FILE} that was made with its keys.")
         service.run()
