@@ -36,8 +36,9 @@ def deliver(messages: list[object]) -> None:
 
 def _take(message: object) -> None:
     if isinstance(message, Curves):
-        runtime.received = message.curves
+        # Edits are told from the curves of the performance, so those of a second rendering do not replace them.
         if not runtime.memo.get("is_rerender"):
+            runtime.received = message.curves
             bpy.ops.emorig.apply_curves("EXEC_DEFAULT", True)
     elif isinstance(message, Frame):
         runtime.show_frame(message.data)
@@ -56,7 +57,7 @@ def _take(message: object) -> None:
 
 def target_meshes(shot, active=None) -> list:
     """The meshes that a shot drives: those listed, else the active one where it has shape keys."""
-    listed = [target.mesh for target in shot.targets if target.mesh is not None]
+    listed = [target.mesh for target in shot.targets if target.mesh is not None and target.mesh.users_scene]
     if listed:
         return list(dict.fromkeys(listed))
     return [active] if active is not None and active.type == "MESH" and shape_names(active) else []

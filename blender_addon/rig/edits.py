@@ -39,7 +39,8 @@ def edited_curves(
             unread.discard(name)
             column = received.names.index(name)
             now = np.clip(_evaluate(curve, frames), 0.0, 1.0)
-            weights[:, column] += _change(now, received.weights[:, column], frames, tolerance)
+            changed = _is_changed(now, received.weights[:, column], frames, tolerance)
+            weights[changed, column] = now[changed]
     rotation = received.head_rotation
     if head is not None:
         rotation = _edited_rotation(received, frames, head, bone_name, tolerance)
@@ -50,11 +51,10 @@ def _evaluate(curve, frames: np.ndarray) -> np.ndarray:
     return np.array([curve.evaluate(float(frame)) for frame in frames])
 
 
-def _change(now: np.ndarray, was: np.ndarray, frames: np.ndarray, tolerance: float | None) -> np.ndarray:
-    """now minus what the thinned keyframes of the samples `was` gave, without rounding."""
+def _is_changed(now: np.ndarray, was: np.ndarray, frames: np.ndarray, tolerance: float | None) -> np.ndarray:
+    """Where (n_frames,) bool a curve differs from what the thinned keyframes of the samples `was` gave."""
     kept = kept_samples(was, tolerance) if tolerance is not None and len(was) > 2 else np.arange(len(was))
-    change = now - np.interp(frames, np.asarray(frames)[kept], was[kept])
-    return np.where(np.abs(change) < ROUNDING, 0.0, change)
+    return np.abs(now - np.interp(frames, np.asarray(frames)[kept], was[kept])) >= ROUNDING
 
 
 def _edited_rotation(received: AnimationCurves, frames, head, bone_name: str, tolerance) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""Run inside Blender: curves on characters, read back, edited; emotion keys; nothing needs a backend."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from addon import bpy, empty_scene, mesh_with_shapes, np, registered, shape_values, simple_head
+from known_curves import known_curves
+
+from blender_addon.compat import curve_bag
+from blender_addon.protocol.errors import InputError
+
+
+def check_curves_become_keyframes():
+    from blender_addon.keyframes import scene_frames
+    from blender_addon.rig.apply import apply_to_mesh
+
+    empty_scene()
+    curves, head = known_curves(25.0), simple_head()
+    frames = scene_frames(curves.n_frames, frame_rate=25.0, scene_rate=25.0, start_frame=11)
+    report = apply_to_mesh(head, curves, frames, tolerance=None)
+    assert report.n_curves == 52 and report.n_keys == 52 * curves.n_frames
+    for name in ("jawOpen", "mouthSmileLeft", "tongueOut"):
+        shown = shape_values(head, name, frames)
+        assert np.abs(shown - curves.column(name)).max() < 1e-5, name
+    thinned = apply_to_mesh(head, curves, frames, tolerance=0.01)
+    assert thinned.n_keys < 0.8 * report.n_keys
+    for name in curves.names:
+        assert np.abs(shape_values(head, name, frames) - curves.column(name)).max() < 0.0101, name
+
+
+def check_keys_outside_the_shot_stay():
+    from blender_addon.rig.apply import apply_to_mesh
+
+    empty_scene()
+    curves, head = known_curves(25.0), simple_head()
+    block = head.data.shape_keys.key_blocks["jawOpen"]
+    for frame in (1, 20, 200):
+        block.value = 0.25
+        block.keyframe_insert("value", frame=frame)
+    frames = np.arange(10, 10 + curves.n_frames)
+    apply_to_mesh(head, curves, frames, tolerance=None)
+    curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["jawOpen"].value')
+    times = [point.co[0] for point in curve.keyframe_points]
+    assert times == [1.0, *frames.astype(float), 200.0], times
+    assert abs(curve.evaluate(200) - 0.25) < 1e-6
+
+
+def check_a_mesh_without_face_shapes_is_refused():
+    from blender_addon.rig.apply import apply_to_mesh
+
+    empty_scene()
+    thing = mesh_with_shapes("Chair", ["Bent"])
+    try:
+        apply_to_mesh(thing, known_curves(25.0), np.arange(24), tolerance=None)
+    except InputError as error:
+        assert "Chair" in str(error)
+    else:
+        raise AssertionError("a chair was animated")
+    assert thing.data.shape_keys.animation_data is None
+
+
+def check_head_rotation():
+    """The same turn to the character's left on an object, a turned object and a bone of any orientation."""
+    from mathutils import Euler, Quaternion, Vector
+
+    from blender_addon.rig.apply import apply_head_rotation
+
+    scene = empty_scene()
+    curves, frames = known_curves(25.0), np.arange(1, 25)
+    middle = int(frames[12])
+    yaw = 2 * np.arccos(curves.head_rotation[12, 0])
+    for mode in ("QUATERNION", "XYZ", "AXIS_ANGLE"):
+        empty = bpy.data.objects.new("Turned", None)
+        scene.collection.objects.link(empty)
+        empty.rotation_mode = "QUATERNION"
+        rest = Euler((0.3, 0.2, 1.0)).to_quaternion()
+        empty.rotation_quaternion = rest
+        empty.rotation_mode = mode
+        if mode == "QUATERNION":
+            empty.rotation_quaternion = rest
+        else:
+            empty.matrix_world = rest.to_matrix().to_4x4()
+        for _again in range(2):
+            apply_head_rotation(empty, "", curves, frames, tolerance=None)
+        scene.frame_set(middle)
+        bpy.context.view_layer.update()
+        nose = empty.matrix_world.to_quaternion() @ Vector((0, -1, 0))
+        wanted = rest @ Vector((np.sin(yaw), -np.cos(yaw), 0))
+        assert (nose - wanted).length < 1e-3, (mode, nose, wanted)
+    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    bone = armature.data.edit_bones.new("head")
+    bone.head, bone.tail, bone.roll = (0, 0, 0), (0.2, 0.1, 1.0), 0.7
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.pose.bones["head"].rotation_mode = "QUATERNION"
+    apply_head_rotation(armature, "head", curves, frames, tolerance=None)
+    scene.frame_set(middle)
+    bpy.context.view_layer.update()
+    pose = armature.pose.bones["head"]
+    turn = (pose.matrix @ pose.bone.matrix_local.inverted()).to_quaternion()
+    assert turn.rotation_difference(Quaternion((0, 0, 1), yaw)).angle < 1e-3
+
+
+def check_edits_come_back():
+    from blender_addon.rig.apply import apply_head_rotation, apply_to_mesh
+    from blender_addon.rig.edits import edited_curves
+
+    empty_scene()
+    curves, head, frames = known_curves(25.0), simple_head(), np.arange(5, 29)
+    apply_to_mesh(head, curves, frames, tolerance=0.01)
+    apply_head_rotation(head, "", curves, frames, tolerance=0.01)
+    same = edited_curves(curves, frames, meshes=[head], head=head, tolerance=0.01)
+    assert np.array_equal(same.weights, curves.weights)
+    assert np.array_equal(same.head_rotation, curves.head_rotation)
+    curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["jawOpen"].value')
+    for point in curve.keyframe_points:
+        point.co[1] *= 0.5
+    curve.update()
+    edited = edited_curves(curves, frames, meshes=[head], head=head, tolerance=0.01)
+    column = curves.names.index("jawOpen")
+    assert np.abs(edited.weights[:, column] - 0.5 * curves.weights[:, column]).max() < 0.011
+    others = np.delete(np.arange(52), column)
+    assert np.array_equal(edited.weights[:, others], curves.weights[:, others])
+    assert edited.coefficients is curves.coefficients
+
+
+def check_emotion_keys():
+    from blender_addon import emotions
+
+    scene = empty_scene()
+    shot = scene.emorig
+    emotions.clear_marks(scene)
+    shot.start_frame, shot.emotion, shot.intensity = 11, "sad", 0.5
+    assert [(k.time, k.label) for k in emotions.emotion_track(scene).keys] == [(0.0, "sad")]
+    for frame, label, intensity in ((11, "neutral", 0.0), (36, "happy", 0.8), (61, "happy", 0.2), (86, "angry", 1.0)):
+        scene.frame_set(frame)
+        shot.emotion, shot.intensity = label, intensity
+        bpy.ops.emorig.emotion_key_add()
+    scene.frame_set(36)
+    assert (shot.emotion, round(shot.intensity, 3)) == ("happy", 0.8)
+    shot.intensity = 0.6
+    scene.frame_set(11), scene.frame_set(36)
+    assert round(shot.intensity, 3) == 0.6, "changing a keyed value changes its key"
+    track = emotions.emotion_track(scene)
+    weights = track.sample(25.0, 76)
+    happy, angry = weights[:, 4], weights[:, 0]
+    _, levels = emotions.emotion_curves(scene)
+    assert weights[0].sum() == 0 and abs(happy[25] - 0.6) < 1e-5 and abs(angry[75] - 1.0) < 1e-5
+    shown = np.array([levels.evaluate(frame) for frame in range(36, 62)])
+    assert np.abs(happy[25:51] - shown).max() < 0.0101, "the intensity curve's own shape counts"
+    bpy.ops.emorig.emotion_key_remove(frame=61)
+    assert [mark.frame for mark in emotions.emotion_marks(scene)] == [11, 36, 86]
+    scene.emorig.audio_seconds = 4.0
+    bpy.ops.emorig.emotion_preset(preset="Bad News")
+    assert [mark.label for mark in emotions.emotion_marks(scene)] == ["neutral", "sad", "sad"]
+    assert emotions.emotion_track(scene).keys[-1].time == 4.0
+
+
+def check_missing_input_is_said_in_a_sentence():
+    from blender_addon import runtime
+
+    scene = empty_scene()
+    for prepare, words in (
+        (lambda: None, "No character is chosen"),
+        (simple_head, "No audio is chosen"),
+        (lambda: setattr(scene.emorig, "audio_path", "/nowhere/speech.wav"), "Cannot read the audio file"),
+    ):
+        prepare()
+        try:
+            bpy.ops.emorig.animate()
+        except RuntimeError as error:
+            assert words in str(error), error
+        else:
+            raise AssertionError(f"expected: {words}")
+        assert words in runtime.news[-1].text and runtime.session.job is None
+
+
+def check_targets():
+    scene = empty_scene()
+    first, second = mesh_with_shapes("Face", ["jawOpen"]), mesh_with_shapes("Teeth", ["JawOpen"])
+    for thing in (first, second):
+        thing.select_set(True)
+    bpy.ops.emorig.target_add()
+    assert {target.mesh.name for target in scene.emorig.targets} == {"Face", "Teeth"}
+    bpy.ops.emorig.target_remove()
+    assert len(scene.emorig.targets) == 1
+    scene.emorig.targets.clear()
+
+
+if __name__ == "__main__":
+    with registered():
+        for name, check in list(globals().items()):
+            if name.startswith("check_"):
+                check()
+                print("passed:", name[6:].replace("_", " "))

@@ -1,0 +1,164 @@
+"""Run inside Blender: whole shots against a backend that the add-on starts from PATH, cancels, edits and stops."""
+
+import os
+import sys
+import time
+import wave
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from addon import bpy, empty_scene, np, registered, shape_values, simple_head, work_folder
+from known_curves import N_FRAMES, known_curves
+
+from blender_addon import compat
+from blender_addon.protocol.discovery import endpoint_file, read_endpoint
+from blender_addon.session import State
+
+START = 11
+
+
+def prepare():
+    """A head, a tone of a second, a generated portrait, emotion from neutral to happy."""
+    scene, folder = empty_scene(), work_folder()
+    head, shot = simple_head(), scene.emorig
+    with wave.open(str(folder / "tone.wav"), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(16000)
+        file.writeframes((8000 * np.sin(np.arange(16000) * 0.2)).astype("<i2").tobytes())
+    (folder / "bad.wav").write_bytes(b"not sound at all")
+    shot.portrait = bpy.data.images.new("Someone", 64, 64)
+    shot.audio_path, shot.output_folder = str(folder / "tone.wav"), str(folder / "videos")
+    shot.start_frame, shot.head = START, head
+    shot.targets.add().mesh = head
+    from blender_addon.emotions import set_mark
+
+    set_mark(scene, START, "neutral", 0.0)
+    set_mark(scene, START + N_FRAMES - 1, "happy", 1.0)
+    return scene, head, folder
+
+
+def finish(until=None, seconds: float = 60.0) -> None:
+    """Polls as the timer would until the job has ended, or a condition holds."""
+    from blender_addon import runtime
+
+    end = time.monotonic() + seconds
+    while runtime.session.job is not None and not (until and until()):
+        assert time.monotonic() < end, (runtime.session.headline, runtime.session.detail, runtime.session.progress_text)
+        runtime.poll()
+        time.sleep(0.01)
+
+
+def said() -> str:
+    from blender_addon import runtime
+
+    return " | ".join(item.text for item in runtime.news)
+
+
+def check_shot(scene, head, folder):
+    """Curves on the head, then frames, then the movie in the sequencer."""
+    from blender_addon import runtime
+
+    curves, frames = known_curves(25.0), np.arange(START, START + N_FRAMES)
+    assert bpy.ops.emorig.animate_and_render() == {"FINISHED"}
+    finish()
+    assert runtime.session.state is State.READY and "cpu" in runtime.session.headline, said()
+    for name in ("jawOpen", "eyeBlinkLeft"):
+        error = np.abs(shape_values(head, name, frames) - curves.column(name)).max()
+        assert error < scene.emorig.tolerance + 1e-4, (name, error)
+    movie = compat.strips(scene)["EmoRig"]
+    assert movie.type == "MOVIE" and movie.frame_final_start == START and movie.frame_final_duration == N_FRAMES
+    assert Path(bpy.path.abspath(movie.filepath)) == folder / "videos" / "tone_Someone_001.mp4"
+    assert compat.strips(scene)["EmoRig Sound"].sound is not None
+    assert compat.strips(scene)["EmoRig Sound"].channel < movie.channel
+    preview = bpy.data.images[runtime.PREVIEW_IMAGE]
+    assert tuple(preview.size) == (96, 128)
+    red, green, blue = np.array(preview.pixels[:3])
+    assert green > 0.75 > red + blue, "the last frame is the happiest"
+    assert "Done" in said() and "in the sequencer" in said(), said()
+
+
+def check_edited_render(scene, head, folder):
+    """The F-curve that was changed comes back changed, and the new video takes the old one's place."""
+    from blender_addon import operators
+
+    bag = compat.curve_bag(head.data.shape_keys)
+    curve = bag.fcurves.find('key_blocks["jawOpen"].value')
+    for point in curve.keyframe_points:
+        point.co[1] = 0.5
+    curve.update()
+    sent, hand_in = [], operators.hand_in
+    operators.hand_in = lambda context, request: (sent.append(request), hand_in(context, request))
+    try:
+        bpy.ops.emorig.render_edited()
+        finish()
+    finally:
+        operators.hand_in = hand_in
+    curves = sent[0].arguments["curves"]
+    assert np.abs(curves.column("jawOpen") - 0.5).max() < 1e-3
+    assert np.array_equal(curves.column("jawLeft"), known_curves(25.0).column("jawLeft"))
+    strips = [strip for strip in compat.strips(scene) if strip.type == "MOVIE"]
+    assert [Path(strip.filepath).name for strip in strips] == ["tone_Someone_002.mp4"], strips
+
+
+def check_cancel(scene, head, folder):
+    """A job stops when told, and leaves neither file nor strip."""
+    from blender_addon import runtime
+
+    before = sorted(folder.joinpath("videos").glob("*.mp4"))
+    scene.emorig.seed = 99
+    bpy.ops.emorig.animate_and_render()
+    finish(until=lambda: runtime.session.progress > 0.1)
+    bpy.ops.emorig.cancel()
+    assert runtime.session.progress_text == "Cancelling"
+    finish()
+    assert "Cancelled" in said(), said()
+    assert sorted(folder.joinpath("videos").glob("*.mp4")) == before
+    scene.emorig.seed = 0
+
+
+def check_refused_audio(scene, head, folder):
+    """What the backend finds wrong is a sentence in the panel."""
+    scene.emorig.audio_path = str(folder / "bad.wav")
+    bpy.ops.emorig.animate()
+    finish()
+    assert "The audio is not speech" in said(), said()
+    scene.emorig.audio_path = str(folder / "tone.wav")
+
+
+def check_backend_lost_and_back(scene, head, folder):
+    """A backend that dies under a job is said to have stopped; the next job starts another."""
+    from blender_addon import runtime
+
+    scene.emorig.seed = 99
+    bpy.ops.emorig.animate_and_render()
+    finish(until=lambda: runtime.session.progress > 0.1)
+    os.kill(read_endpoint().pid, 9)
+    finish()
+    assert runtime.session.state is State.OFFLINE and "stopped" in said(), said()
+    scene.emorig.seed = 0
+    bpy.ops.emorig.animate()
+    finish()
+    assert "Done" in said(), said()
+
+
+def check_stop(scene, head, folder):
+    """Stopping ends the program that was started here and takes its address away."""
+    from blender_addon import runtime
+
+    pid = read_endpoint().pid
+    runtime.session.close()
+    assert runtime.session.state is State.OFFLINE and not endpoint_file().exists()
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return
+    raise AssertionError("the backend still runs")
+
+
+if __name__ == "__main__":
+    with registered():
+        setting = prepare()
+        for name, check in list(globals().items()):
+            if name.startswith("check_"):
+                started = time.monotonic()
+                check(*setting)
+                print(f"passed: {name[6:].replace('_', ' ')} in {time.monotonic() - started:.1f} s")
