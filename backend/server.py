@@ -63,8 +63,9 @@ def serve(
     """Serves clients until SIGTERM, SIGINT or stop.
 
     port 0 takes a free one. token None makes a new one; both are written for clients of this user on this machine.
-    keys: needed to listen on anything but loopback; only clients with the keys made with them are let in then. devices: one worker process each. job_function: 'module:name',
-    called with a worker.JobRequest and a worker.JobSink. Raises InputError where the address cannot be served.
+    keys: needed to listen on anything but loopback; then only clients with the keys made with them are let in.
+    devices: one worker process each. job_function: 'module:name', called with a worker.JobRequest and a
+    worker.JobSink. Raises InputError where the address cannot be served.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s service %(levelname)s %(message)s")
     require_safe_host(host, keys)
