@@ -62,7 +62,7 @@ class BackendProcess:
     """A backend started from here; it ends when stop() is called and when this process ends in any way."""
 
     def __init__(self, command: list[str], log_path: Path) -> None:
-        self._log_path = log_path
+        self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if k not in HIDDEN_VARIABLES}
         flags = subprocess.CREATE_NO_WINDOW if os.name == "nt" else 0
@@ -85,7 +85,7 @@ class BackendProcess:
     def last_words(self) -> str:
         """The last line that the program wrote, or an empty text."""
         try:
-            text = self._log_path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+            text = self.log_path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
         except OSError:
             return ""
         return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -134,9 +134,7 @@ class EMORIG_PT_character(_Sidebar, bpy.types.Panel):
         """Meshes with what they answer to, and what turns as the head."""
         layout, shot = self.layout, context.scene.emorig
         row = layout.row()
-        row.template_list(
-            "EMORIG_UL_targets", "", shot, "targets", shot, "active_target", rows=3 if len(shot.targets) else 2
-        )
+        row.template_list("EMORIG_UL_targets", "", shot, "targets", shot, "active_target", rows=2)
         column = row.column(align=True)
         column.operator("emorig.target_add", text="", icon="ADD")
         column.operator("emorig.target_remove", text="", icon="REMOVE")
@@ -218,15 +216,14 @@ def _draw_portrait(layout, shot) -> None:
 
 def _draw_audio(layout, scene, shot) -> None:
     row = layout.row(align=True)
-    row.prop(
-        shot, "audio_path", text="", icon="SOUND", placeholder="Recording"
-    ) if runtime.HAS_PLACEHOLDER else row.prop(shot, "audio_path", text="", icon="SOUND")
+    hint = {"placeholder": "Recording"} if runtime.HAS_PLACEHOLDER else {}
+    row.prop(shot, "audio_path", text="", icon="SOUND", **hint)
     row.operator("emorig.audio_from_strip", text="", icon="SEQUENCE")
     info = layout.row()
     info.active = False
     rate = scene.render.fps / scene.render.fps_base
     length = f"{shot.audio_seconds:.1f} s, " if shot.audio_seconds else ""
-    info.label(text=f"{length}from frame {shot.start_frame}, {rate:g} fps")
+    info.label(text=f"{length}from frame {shot.start_frame} at {rate:g} fps")
 
 
 def _draw_actions(layout, context, shot) -> None:
@@ -263,7 +260,7 @@ def _draw_backend(layout) -> None:
     if session.state in {State.READY, State.BUSY, State.STARTING, State.LOST, State.REFUSED}:
         row.operator("emorig.backend_stop", text="", icon="X", emboss=False)
     elif session.state is State.OFFLINE:
-        row.operator("emorig.backend_start", text="Start")
+        row.operator("emorig.backend_start", text="", icon="PLAY", emboss=False)
     if session.detail:
         _wrapped(layout.column(align=True), session.detail)
 

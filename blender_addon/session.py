@@ -179,6 +179,8 @@ class Session:
         now = time.monotonic()
         if now < self._retry_at:
             return []
+        if self._is_open and self._process is not None and not self._process.is_running:
+            return self._end(f"The backend stopped unexpectedly: its log is '{self._process.log_path}'.")
         try:
             if self._state is State.STARTING and not self._reach():
                 return self._check_start(now)
@@ -270,8 +272,6 @@ class Session:
             self._failures += self._fail(str(error))
 
     def _lose(self, reason: str, now: float) -> list[object]:
-        if self._process is not None and not self._process.is_running:
-            return self._end(f"The backend has stopped: {self._process.last_words() or 'it said nothing'}")
         if self._state is State.STARTING:
             self._is_open = False
             return self._check_start(now)
