@@ -136,7 +136,7 @@ class FaceMotion:
         jaw = np.zeros_like(self._fit.expression)
         for name in ("jawOpen", "jawForward", "jawLeft", "jawRight"):
             jaw[CHANNEL_INDEX[name]] = expression[CHANNEL_INDEX[name]]
-        # the lower lip rests on the teeth and goes nearly as far; the chin lies lower on the jaw's turn and goes less down
+        # the lip rests on the teeth and goes nearly as far; the chin, lower on the jaw's turn, goes less down
         lip, chin = [14, 87, 317], [152, 199]
         moves = self._model.landmark_expression
         basis = 0.75 * moves[:, lip].mean(axis=1) + 0.25 * moves[:, chin].mean(axis=1)

@@ -123,10 +123,10 @@ class Mouth:
         raised = float(np.clip(weights[CHANNEL_INDEX["tongueUp"]] + weights[CHANNEL_INDEX["tongueToTeeth"]], 0, 1))
         forward = float(np.clip(weights[CHANNEL_INDEX["tongueOut"]] + raised, 0.0, 1.0))
         back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
-        crest = -4.5 - 4.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
+        crest = -7.0 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
         body = y - crest - 4.5 * (x / 17.0) ** 2
         alpha = _smooth(body, -1.2, 1.6) * (1.0 - _smooth(np.abs(x), 15.0, 20.0))
-        light = 0.42 + 0.5 * _smooth(body, 0.0, 7.0) + 0.2 * forward
+        light = 0.48 + 0.5 * _smooth(body, 0.0, 8.0) + 0.2 * forward
         light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
         color = self._colors.tongue * light[..., None]
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
@@ -136,7 +136,7 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     """Colours for the mouth's inside from the photo's skin, lips, eye whites and, where they show, teeth."""
     tones = face_tones(plate)
     tint = tones.white / max(float(tones.white.mean()), 1.0)
-    tint = 1.0 + 0.6 * (tint - 1.0)
+    tint = 1.0 + 0.35 * (tint - 1.0)
     level = 0.55 * float(tones.white.mean()) + 0.45 * float(tones.skin_bright.mean())
     enamel = np.clip(min(level, 205.0), 60.0, 205.0) * tint * np.float32([1.03, 0.985, 0.90])
     if not rest.is_closed and tones.inside_bright is not None:
@@ -145,7 +145,7 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     flesh = 0.6 * lips + 0.4 * skin * np.float32([0.95, 0.62, 0.60])
     gum = 0.72 * flesh
     tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
-    dark = 0.20 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
+    dark = 0.25 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
     return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 235), gum, tongue, dark)))
 
 

@@ -8,6 +8,7 @@ from numba import njit
 
 from backend.portrait.analysis import Portrait
 from backend.portrait.background import fill_background
+from backend.portrait.eyes import Eyes
 from backend.portrait.lips import LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
@@ -39,6 +40,7 @@ class WarpRenderer:
         self._seal = LipSeal(self._motion, rest, plate)
         self._mesh = WarpMesh(plate, self._motion)
         self._mouth = Mouth(plate, self._motion, rest)
+        self._eyes = Eyes(plate, self._motion.rest_weights)
         self._roi = _region(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
@@ -62,6 +64,7 @@ class WarpRenderer:
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
         landmarks = self._seal.apply(moved, moved.landmarks)
+        self._eyes.draw(self._source, moved.weights, (self._roi[1].start, self._roi[0].start))
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()

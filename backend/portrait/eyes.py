@@ -1,0 +1,256 @@
+"""Lids and gaze: eyes are redrawn in the photo before it is warped, by moving layers instead of stretching pixels.
+
+Each eye has its own frame: u along the line between its corners (0 outer, 1 inner), v across it, down, both in eye
+widths. In it the lids are two curves. What lies between them shows the eyeball layer (the photo's iris and white, with
+what the lids hid filled in), what an upper lid has come down over shows lid skin, and the lash line rides on the lid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.portrait.eyeball import Eyeball, make_eyeball
+from backend.portrait.plate import Plate
+from bfm.coefficients import CHANNEL_INDEX
+from bfm.landmarks import (
+    LEFT_IRIS,
+    LEFT_LOWER_LID_RINGS,
+    LEFT_UPPER_LID_RINGS,
+    RIGHT_IRIS,
+    RIGHT_LOWER_LID_RINGS,
+    RIGHT_UPPER_LID_RINGS,
+)
+
+REACH = 0.62  # eye widths above and below the corners' line that are redrawn
+SIDE_REACH = 0.12  # and beyond the corners
+LASH_HEIGHT = 0.11  # eye widths above the lid's edge that belong to the lash line
+WIDE_SHARE = 0.22  # of the opening, that the upper lid rises at full eyeWide
+SQUINT_LOWER, SQUINT_UPPER = 0.34, 0.10  # of the opening, that the lids come in at full eyeSquint
+BLINK_MEETING = 0.82  # where the lids meet, from the upper one's to the lower one's place
+FOLLOW_DOWN, FOLLOW_UP = 0.42, 0.12  # of the opening: the upper lid follows the gaze
+GAZE = 0.17  # eye widths that the iris moves sideways at full look; up and down a little less
+STILL = 0.004  # weights below this leave the photo's eye untouched
+
+
+@dataclass(frozen=True)
+class LidState:
+    """How far the lids of one eye move, as shares of its opening in the photo, and where the iris goes, eye widths."""
+
+    upper: float
+    lower: float
+    gaze: tuple[float, float]
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the photo's eye can stay as it is."""
+        return max(abs(self.upper), abs(self.lower), *map(abs, self.gaze)) < STILL
+
+
+class Eyes:
+    """Both eyes of one plate, relative to the photo's own lids and gaze (rest_weights (64,) of the fitted face)."""
+
+    def __init__(self, plate: Plate, rest_weights: np.ndarray) -> None:
+        self._rest = rest_weights
+        self._eyes = [
+            Eye(plate, RIGHT_UPPER_LID_RINGS, RIGHT_LOWER_LID_RINGS, RIGHT_IRIS),
+            Eye(plate, LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS, LEFT_IRIS),
+        ]
+
+    def draw(self, source: np.ndarray, weights: np.ndarray, origin: tuple[int, int]) -> None:
+        """Redraws both eyes in source (h, w, 4) float32, whose first pixel is at origin (x, y) of the plate."""
+        for eye, side in zip(self._eyes, ("Right", "Left")):
+            eye.draw(source, lid_state(weights, self._rest, side), origin)
+
+
+def lid_state(weights: np.ndarray, rest: np.ndarray, side: str) -> LidState:
+    """What the channels weights (64,) ask of the eye on side "Left" or "Right", where the photo's own are rest (64,)."""
+
+    def change(kind: str) -> float:
+        """From the photo's own weight to 1; the photo's eye stays as it is below that."""
+        column = CHANNEL_INDEX[f"eye{kind}{side}"]
+        known = float(np.clip(rest[column], 0.0, 0.8))
+        return max(float(np.clip(weights[column], 0.0, 1.0)) - known, 0.0) / (1.0 - known)
+
+    blink, wide, squint = change("Blink"), change("Wide"), change("Squint")
+    sideways = change("LookIn") - change("LookOut")
+    vertical = change("LookDown") - change("LookUp")
+    upper = -WIDE_SHARE * wide + SQUINT_UPPER * squint + FOLLOW_DOWN * max(vertical, 0) + FOLLOW_UP * min(vertical, 0)
+    lower = SQUINT_LOWER * squint - 0.12 * max(vertical, 0.0)
+    upper = float(np.clip(upper, -0.35, 0.9)) * (1.0 - blink) + BLINK_MEETING * blink
+    lower = float(np.clip(lower, -0.2, 0.5)) * (1.0 - blink) + (1.0 - BLINK_MEETING) * blink
+    return LidState(upper, lower, (GAZE * sideways, 0.72 * GAZE * vertical))
+
+
+class Eye:
+    """One eye's layers."""
+
+    def __init__(self, plate: Plate, upper_rings, lower_rings, iris: tuple[int, ...]) -> None:
+        points = plate.landmarks
+        outer, inner = points[upper_rings[0][0]], points[upper_rings[0][-1]]
+        self._width = float(np.linalg.norm(inner - outer))
+        axis = (inner - outer) / self._width
+        down = np.array([-axis[1], axis[0]], np.float32)
+        down = down if down @ plate.down > 0 else -down
+        self._to_pixels = np.column_stack([axis, down, outer]).astype(np.float64)
+        self._to_pixels[:, :2] *= self._width
+        self._box = self._patch_box(plate.image.shape)
+        left, top, right, bottom = self._box
+        inverse = cv2.invertAffineTransform(self._to_pixels)
+        x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+        self._u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]).astype(np.float32)
+        self._v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]).astype(np.float32)
+        self._upper = _lid_curve(self._in_eye(inverse, points[list(upper_rings[0])]), self._u)
+        self._lower = _lid_curve(self._in_eye(inverse, points[list(lower_rings[0])]), self._u)
+        self._lower = np.maximum(self._lower, self._upper + 0.01)
+        self._fold = _lid_curve(self._in_eye(inverse, points[list(upper_rings[1])]), self._u)
+        self._image = plate.image[top:bottom, left:right].astype(np.float32)
+        self._pixel = 1.0 / self._width  # one pixel in eye widths
+        self._lid_skin = self._closed_lid()
+        self._lash = self._lash_darkness()
+        self._ball = self._make_ball(plate, iris, inverse)
+
+    def draw(self, source: np.ndarray, state: LidState, origin: tuple[int, int]) -> None:
+        """Redraws this eye in source (h, w, 4) float32 premultiplied; always from the photo, so nothing adds up."""
+        left, top, right, bottom = self._box
+        rows = slice(top - origin[1], bottom - origin[1])
+        columns = slice(left - origin[0], right - origin[0])
+        patch = source[rows, columns, :3]
+        patch[:] = self._image if state.is_still else self._drawn(state)
+
+    def _drawn(self, state: LidState) -> np.ndarray:
+        opening = self._lower - self._upper
+        upper = self._upper + state.upper * opening
+        lower = self._lower - state.lower * opening
+        image = self._skin(upper, lower)
+        soft = 0.7 * self._pixel + 0.012
+        ball = self._ball.look(state.gaze)
+        shade = 1.0 - 0.34 * _smooth((upper + 0.10 - self._v) / 0.10, 0.0, 1.0) * min(abs(state.upper) * 4.0, 1.0)
+        ball = ball * shade[..., None]
+        inside = _smooth(self._v - upper, -soft, soft) * _smooth(lower - self._v, -soft, soft)
+        inside *= _smooth(lower - upper, 0.004, 0.05)
+        inside *= _smooth(self._u, 0.0, 0.05) * _smooth(1.0 - self._u, 0.0, 0.05)
+        image += inside[..., None] * (ball - image)
+        return self._lashed(image, upper, state)
+
+    def _skin(self, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+        """The lids' skin with its edges at upper and lower (h, w): lid skin where the lid came down, else the photo's,
+        pushed together where the lid rises."""
+        down = np.maximum(upper - self._upper, 0.0)
+        up = np.maximum(self._upper - upper, 0.0)
+        rise = np.maximum(self._lower - lower, 0.0)
+        above = _smooth((self._v - (self._upper - 0.42)) / 0.36, 0.0, 1.0) * (self._v < (upper + self._lower) / 2)
+        below = 1.0 - _smooth((self._v - self._lower) / 0.30, 0.0, 1.0)
+        below *= self._v >= np.minimum((upper + lower) / 2, self._lower)
+        image = self._sampled(up * above + rise * below)
+        covered = _smooth(self._v - self._upper + LASH_HEIGHT, -0.03, 0.05) * _smooth(down, 0.01, 0.06)
+        covered *= 1.0 - _smooth(self._v - lower, -0.01, 0.03)
+        return image + covered[..., None] * (self._lid_skin - image)
+
+    def _sampled(self, shift: np.ndarray) -> np.ndarray:
+        """The photo's patch, each pixel from shift (h, w) eye widths further down."""
+        if float(shift.max(initial=0.0)) < 1e-4:
+            return self._image.copy()
+        down = self._to_pixels[:, 1]
+        height, width = shift.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        map_x, map_y = x + shift * np.float32(down[0]), y + shift * np.float32(down[1])
+        return cv2.remap(self._image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def _lashed(self, image: np.ndarray, upper: np.ndarray, state: LidState) -> np.ndarray:
+        """The lash line laid on the lid's edge at upper (h, w)."""
+        moved = upper - self._upper
+        down = float(np.clip(state.upper / BLINK_MEETING, 0.0, 1.0))
+        if down <= 0.02:
+            return image
+        shift = np.where(self._u > -SIDE_REACH, moved, 0.0)
+        darkness = self._sampled_map(self._lash, -shift)
+        darkness = 1.0 - (1.0 - darkness) * _smooth(np.float32(down), 0.02, 0.15)
+        line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
+        line *= _smooth(self._u, 0.0, 0.12) * _smooth(1.0 - self._u, 0.02, 0.22)
+        darkness *= 1.0 - 0.62 * _smooth(np.float32(down), 0.3, 0.95) * line
+        return image * darkness[..., None]
+
+    def _sampled_map(self, values: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        down = self._to_pixels[:, 1]
+        height, width = shift.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        map_x, map_y = x + shift * np.float32(down[0]), y + shift * np.float32(down[1])
+        return cv2.remap(values, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
+
+    def _closed_lid(self) -> np.ndarray:
+        """Skin where the eye is (h, w, 3): interpolated from the skin above and below it, rounded by soft light."""
+        opening = self._lower - self._upper
+        hole = (self._v > self._upper - LASH_HEIGHT) & (self._v < self._lower + 0.07)
+        hole &= (self._u > -0.06) & (self._u < 1.06)
+        hole &= opening > 0.0
+        known = (~hole).astype(np.float32)
+        filled = _smooth_fill(self._image, known)
+        across = np.clip((self._v - self._upper) / np.maximum(opening, 0.02), 0.0, 1.0)
+        ball = 1.0 + 0.07 * np.sin(np.pi * across) - 0.05 * _smooth(across, 0.7, 1.0)
+        ball = 1.0 + (ball - 1.0) * _smooth(self._u, 0.0, 0.2) * _smooth(1.0 - self._u, 0.0, 0.2)
+        soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(0.02 * self._width, 0.6))[..., None]
+        grain = self._image - cv2.GaussianBlur(self._image, (0, 0), 1.2)
+        spread = float(np.median(np.abs(grain[known > 0]))) if (known > 0).any() else 0.0
+        noise = np.random.default_rng(11).normal(scale=1.2 * spread, size=(*hole.shape, 1)).astype(np.float32)
+        return self._image + soft * (filled * ball[..., None] + noise - self._image)
+
+    def _lash_darkness(self) -> np.ndarray:
+        """How much darker than lid skin the photo's lash line is, (h, w) 0–1, 1 away from it."""
+        ratio = self._image.mean(axis=2) / np.maximum(self._lid_skin.mean(axis=2), 4.0)
+        near = _smooth(self._v - self._upper, -LASH_HEIGHT, -0.35 * LASH_HEIGHT)
+        near *= 1.0 - _smooth(self._v - self._upper, -0.3 * self._pixel, 0.03)
+        near *= _smooth(self._u, -0.1, 0.0) * _smooth(1.0 - self._u, -0.04, 0.08)
+        return (1.0 - near * (1.0 - np.clip(ratio, 0.25, 1.0))).astype(np.float32)
+
+    def _make_ball(self, plate: Plate, iris: tuple[int, ...], inverse: np.ndarray) -> Eyeball:
+        rim = self._in_eye(inverse, plate.landmarks[list(iris)])
+        radius = float(np.linalg.norm(rim[1:] - rim[0], axis=1).mean())
+        return make_eyeball(
+            self._image, self._u, self._v, self._upper, self._lower, center=rim[0], radius=radius,
+            to_pixels=self._to_pixels[:, :2],
+        )  # fmt: skip
+
+    def _patch_box(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        corners = np.array([[u, v] for u in (-SIDE_REACH, 1 + SIDE_REACH) for v in (-REACH, REACH)])
+        points = corners @ self._to_pixels[:, :2].T + self._to_pixels[:, 2]
+        left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+        right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, [shape[1], shape[0]])
+        return int(left), int(top), int(right), int(bottom)
+
+    @staticmethod
+    def _in_eye(inverse: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return points @ inverse[:, :2].T + inverse[:, 2]
+
+
+def _lid_curve(points: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The height v (h, w) of a lid through points (9, 2) at each pixel's u, smooth, level beyond the corners."""
+    from scipy.interpolate import PchipInterpolator
+
+    order = np.argsort(points[:, 0])
+    x, y = points[order, 0], points[order, 1]
+    keep = np.concatenate([[True], np.diff(x) > 1e-4])
+    curve = PchipInterpolator(x[keep], y[keep])
+    values = curve(np.clip(u, x[keep][0], x[keep][-1]))
+    return values.astype(np.float32)
+
+
+def _smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """image (h, w, 3) with what is not known (h, w) 0/1 filled smoothly from around."""
+    total, weight = np.zeros_like(image), np.full(known.shape, 1e-6, np.float32)
+    height = max(image.shape[:2])
+    for sigma in (0.03, 0.07, 0.15, 0.3):
+        share = cv2.GaussianBlur(known, (0, 0), sigma * height)
+        values = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma * height)
+        left_over = np.clip(1.0 - weight, 0.0, 1.0)
+        sure = np.clip(share * 3.0, 0.0, 1.0) * left_over
+        total += sure[..., None] * values / np.maximum(share, 1e-4)[..., None]
+        weight += sure
+    return total / weight[..., None]
+
+
+def _smooth(value, start, end):
+    t = np.clip((value - start) / (end - start), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
