@@ -132,7 +132,11 @@ def _articulator() -> SpeechArticulator:
 
 
 def make_coefficients(performance: Performance, portrait: Portrait | None) -> FaceCoefficients:
-    """Face coefficients of a performance on the portrait's face and pose, or on the average face looking ahead."""
+    """Face coefficients of a performance on the portrait's face and pose, or on the average face looking ahead.
+
+    The head turns on its neck, not on the model's origin between the eyes.
+    """
+    from bfm.camera import turn_about
     from bfm.coefficients import (
         EXPRESSION_DIMS,
         FULL_ACTIVATION_SD,
@@ -141,6 +145,7 @@ def make_coefficients(performance: Performance, portrait: Portrait | None) -> Fa
         TEXTURE_DIMS,
         FaceCoefficients,
     )
+    from bfm.sources.embedded import load_embedded_model
 
     assert performance.weights.shape[1] == EXPRESSION_DIMS
     if portrait is None:
@@ -150,12 +155,15 @@ def make_coefficients(performance: Performance, portrait: Portrait | None) -> Fa
         fit = portrait.fit
         identity, texture, lighting = fit.identity, fit.texture, fit.lighting
         rotation, translation = fit.rotation, fit.translation
+    turned = rotation + performance.head_rotation
     return FaceCoefficients(
         identity=identity,
         texture=texture,
         expression=performance.weights * np.float32(FULL_ACTIVATION_SD),
-        rotation=rotation + performance.head_rotation,
-        translation=translation + performance.head_translation,
+        rotation=turned,
+        translation=translation
+        + performance.head_translation
+        + turn_about(load_embedded_model().pivot, rotation, turned),
         lighting=lighting,
         frame_rate=performance.frame_rate,
     )

@@ -85,3 +85,8 @@ def project(points: np.ndarray, rotation: np.ndarray, translation: np.ndarray, c
     x = camera.center_x + camera.focal * seen[..., 0] / depth
     y = camera.center_y - camera.focal * seen[..., 1] / depth
     return np.stack([x, y, depth], axis=-1)
+
+
+def turn_about(pivot: np.ndarray, resting: np.ndarray, turned: np.ndarray) -> np.ndarray:
+    """Translation (…, 3) dm that keeps a point of the model (3,) dm in place when angles (…, 3) turn from those at rest."""
+    return (rotation_matrix(resting) - rotation_matrix(turned)) @ np.asarray(pivot, np.float64)

@@ -74,12 +74,17 @@ def _with_head(base: FaceCoefficients, curves: AnimationCurves) -> FaceCoefficie
     """Coefficients whose rotation follows an edited head rotation, relative to the head motion they carry."""
     from scipy.spatial.transform import Rotation
 
+    from bfm.camera import turn_about
+    from bfm.sources.embedded import load_embedded_model
+
     carried = np.asarray(curves.coefficients["head_rotation"], np.float32).reshape(-1, 3)
     wanted = curves.head_rotation[:, [1, 2, 3, 0]]
     if np.abs(quaternions(carried) - curves.head_rotation).max(initial=0.0) < EDIT_THRESHOLD:
         return base
     angles = Rotation.from_quat(wanted).as_euler("ZYX")[:, ::-1]
-    return replace(base, rotation=base.rotation + angles - carried)
+    turned = base.rotation + angles - carried
+    shift = turn_about(load_embedded_model().pivot, base.rotation, turned)
+    return replace(base, rotation=turned, translation=base.translation + shift)
 
 
 def arkit_weights(weights: np.ndarray, *, clip: bool = True) -> np.ndarray:
