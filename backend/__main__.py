@@ -32,7 +32,7 @@ Layer = Annotated[list[str] | None, typer.Option("--layer", help="NAME=STRENGTH,
 Seed = Annotated[int, typer.Option(help="Seed of blinks, gaze and head motion.")]
 Start = Annotated[float, typer.Option(help="Start in the audio, seconds.")]
 End = Annotated[float | None, typer.Option(help="End in the audio, seconds.")]
-Backend = Annotated[str | None, typer.Option(help="Address of a running backend, or 'local' to find it here.")]
+Backend = Annotated[str | None, typer.Option(help="Address of a running backend, its client.json, or 'local'.")]
 
 
 @app.command()
@@ -97,11 +97,25 @@ def rerender(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; loopback unless keys are given.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 0,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder of CURVE keys for serving other machines; made at the first time.")
+    ] = None,
 ) -> None:
     """Serve Blender and other clients until stopped."""
+    from backend.endpoints import keys_in
     from backend.server import serve as run_server
 
-    run_server(host, port)
+    run_server(host, port, keys=None if keys is None else keys_in(keys, host=host, port=port))
+
+
+@app.command()
+def status(
+    backend: Annotated[str, typer.Option(help="Address of a backend, its client.json, or 'local'.")] = "local",
+) -> None:
+    """Say what a running backend is doing: its jobs, their stages and places."""
+    from backend.remote import report_status
+
+    report_status(backend)
 
 
 @app.command()

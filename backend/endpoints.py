@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from blender_addon.protocol.keys import ClientKeys
 FOLDER_PREFIX = "emorig-service-"
 QUEUED_MESSAGES = 16
 HEARTBEAT_MS = 5000
+EVERY_INTERFACE = ("0.0.0.0", "*", "::", "[::]")
 SERVER_FILE, CLIENT_FILE = "server.json", "client.json"
 
 
@@ -43,7 +45,9 @@ class ServiceKeys:
             clients = tuple(str(key) for key in fields["clients"])
             return cls(str(fields["public"]), str(fields["secret"]), clients, str(fields["token"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"Cannot read the service's keys in {folder}: make them with make_keys first.") from error
+            raise InputError(
+                f"Cannot read the service's keys in {folder}: choose a new folder to have keys made."
+            ) from error
 
 
 def make_keys(folder: Path, *, address: str) -> tuple[Path, Path]:
@@ -68,6 +72,18 @@ def make_keys(folder: Path, *, address: str) -> tuple[Path, Path]:
     return paths
 
 
+def keys_in(folder: Path, *, host: str, port: int) -> ServiceKeys:
+    """The keys in a folder, made at the first time for a service at host and port. Raises InputError."""
+    if not (folder / SERVER_FILE).exists():
+        if not port:
+            raise InputError(
+                "A service for other machines needs a fixed port, so that its clients find it: choose one."
+            )
+        reachable = socket.getfqdn() if host in EVERY_INTERFACE else host
+        make_keys(folder, address=f"tcp://{_bracketed(reachable)}:{port}")
+    return ServiceKeys.read(folder)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from this machine alone."""
     try:
@@ -80,7 +96,8 @@ def require_safe_host(host: str, keys: ServiceKeys | None) -> None:
     """Raises InputError for an address that other machines reach without keys."""
     if keys is None and not is_loopback(host):
         raise InputError(
-            f"Serving at {host} would let other machines in: give CURVE keys for that, or serve at 127.0.0.1."
+            f"Serving at {host} would let other machines in: name a folder of CURVE keys (--keys) for that, "
+            "or serve at 127.0.0.1."
         )
 
 

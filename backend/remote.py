@@ -40,6 +40,21 @@ def run_remote_shot(shot: Shot, sink: ShotSink, *, address: str, video_path: Pat
     return ShotResult(coefficients_from_curves(curves), curves, notices)
 
 
+def report_status(address: str) -> None:
+    """Prints what the backend at address is doing. Raises BackendUnavailableError where none answers."""
+    with Client(None if address == LOCAL else address) as client:
+        client.connect()
+        status = client.status()
+    print(
+        f"up {status.seconds:.0f} s on {status.device}: {status.n_running} running, {status.n_queued} waiting, "
+        f"{status.n_clients} clients, {status.kept_bytes / (1 << 20):.1f} MiB of results kept"
+    )
+    for job in status.jobs:
+        stage = f", {job.stage} {job.done}/{job.total}" if job.state == "running" else ""
+        place = f", place {job.position}" if job.state == "queued" else ""
+        print(f"  {job.job}  {job.state}{stage}{place}")
+
+
 def _collect(client: Client, job: str, sink: ShotSink, video_path: Path) -> tuple[AnimationCurves, tuple[str, ...]]:
     """The curves and notices of a job while its video is written to video_path."""
     curves, notices = None, []

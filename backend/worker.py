@@ -32,6 +32,7 @@ from blender_addon.protocol.types import AnimationCurves, EmotionTrack
 
 JPEG_QUALITY = 92
 PROGRESS_SECONDS = 0.1
+SPEECH_RATE = 16000
 MAX_FRAMES_BYTES = 4 << 30  # of one job's kept frames; the video holds them all
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,15 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
     rerender(request.portrait, request.curves, request.audio, options=request.options, sink=sink, video_path=video_path)
 
 
+def prepare() -> None:
+    """Loads what every shot needs while nobody waits for it."""
+    from backend.pipeline import articulate
+    from backend.portrait import analysis, renderer  # noqa: F401 imported for what they import
+    from blender_addon.protocol.types import Waveform
+
+    articulate(Waveform(np.zeros(SPEECH_RATE, np.float32), SPEECH_RATE), 25.0)
+
+
 class Worker:
     """Runs the ordered jobs on the main thread while another thread listens for orders."""
 
@@ -159,7 +169,7 @@ class Worker:
         self._notes.setsockopt(zmq.LINGER, 500)
         self._notes.setsockopt(zmq.SNDHWM, 0)
         self._notes.connect(setup["notes"])
-        self._function = load_job_function(setup["job_function"])
+        self._function, self._prepare = load_job_function(setup["job_function"])
         self._orders: queue.Queue[dict] = queue.Queue()
         self._cancelled: set[str] = set()
 
@@ -175,6 +185,10 @@ class Worker:
 
     def work(self) -> None:
         """Takes orders one after the other, for ever."""
+        try:
+            self._prepare()
+        except Exception:
+            log.exception("the worker could not prepare itself; a job will say why")
         self._note("ready", job="")
         while True:
             order = self._orders.get()
@@ -221,10 +235,11 @@ def _job_request(request, folder: Path) -> JobRequest:
     return JobRequest(portrait, audio, request.emotion, request.options, request.curves, folder)
 
 
-def load_job_function(dotted_name: str) -> Callable[[JobRequest, JobSink], None]:
-    """The function 'package.module:name' that makes a job's results."""
-    module, _, name = dotted_name.partition(":")
-    return getattr(importlib.import_module(module), name)
+def load_job_function(dotted_name: str) -> tuple[Callable[[JobRequest, JobSink], None], Callable[[], None]]:
+    """The function 'package.module:name' that makes a job's results, and its module's prepare()."""
+    module_name, _, name = dotted_name.partition(":")
+    module = importlib.import_module(module_name)
+    return getattr(module, name), module.prepare
 
 
 def main() -> None:

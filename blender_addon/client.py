@@ -50,10 +50,10 @@ PROGRAM = "emorig client"
 class Client:
     """One conversation with a backend.
 
-    address: tcp://host:port, or None for the backend that runs for this user. token: None reads it where that backend
-    wrote it. timeout: seconds without an answer after which the backend counts as gone. keys: needed for a backend on
-    another machine. Methods raise BackendUnavailableError when it is not there and ProtocolError when the two sides
-    cannot understand each other.
+    address: tcp://host:port, or None for the backend that runs for this user, or the path of the client.json of one on
+    another machine. token: None reads it where the backend wrote it. timeout: seconds without an answer after which the
+    backend counts as gone. keys: what client.json holds, where it was read already. Methods raise
+    BackendUnavailableError when it is not there and ProtocolError when the two sides cannot understand each other.
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Client:
         timeout: float = 5.0,
         keys: ClientKeys | None = None,
     ) -> None:
+        if address is not None and address.endswith(".json"):
+            address, keys = None, ClientKeys.read(address)
         self._given_address, self._given_token, self._keys = address, token, keys
         self._timeout = timeout
         self._name = uuid.uuid4().hex

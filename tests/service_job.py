@@ -14,6 +14,10 @@ N_FRAMES = 6
 SIDE = 32
 
 
+def prepare() -> None:
+    """Nothing needs to be loaded."""
+
+
 def picture(index: int) -> np.ndarray:
     """Frame number index (32, 48, 3) uint8: a ramp that moves."""
     ramp = (np.arange(SIDE * 48 * 3).reshape(SIDE, 48, 3) + 7 * index) % 256

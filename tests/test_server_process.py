@@ -14,7 +14,7 @@ import pytest
 import zmq
 from service_host import hand_in, is_alive, running_service
 
-from backend.endpoints import ServiceKeys, clear_stale_folders, is_loopback, make_keys
+from backend.endpoints import ServiceKeys, clear_stale_folders, is_loopback, keys_in, make_keys
 from backend.errors import InputError, OutputError
 from backend.server import serve
 from blender_addon.client import Client
@@ -123,6 +123,18 @@ def test_with_keys_a_known_client_is_served_at_any_address_and_no_other(tmp_path
             client = Client(address, token=keys.token, keys=unknown, timeout=0.5)
             with client, pytest.raises(BackendUnavailableError):
                 client.connect()
+
+
+def test_keys_are_made_at_the_first_time_and_open_the_door_by_their_file(tmp_path):
+    with zmq.Context() as context, context.socket(zmq.REP) as probe:
+        port = probe.bind_to_random_port("tcp://127.0.0.1")
+    keys = keys_in(tmp_path / "keys", host="127.0.0.1", port=port)
+    assert keys_in(tmp_path / "keys", host="127.0.0.1", port=port) == keys
+    client = Client(str(tmp_path / "keys" / "client.json"))
+    with running_service(tmp_path / "state", port=port, keys=keys, token=None), client:
+        client.connect()
+    with pytest.raises(InputError, match="fixed port"):
+        keys_in(tmp_path / "more", host="0.0.0.0", port=0)
 
 
 def test_keys_are_not_overwritten(tmp_path):
