@@ -88,5 +88,5 @@ def project(points: np.ndarray, rotation: np.ndarray, translation: np.ndarray, c
 
 
 def turn_about(pivot: np.ndarray, resting: np.ndarray, turned: np.ndarray) -> np.ndarray:
-    """Translation (…, 3) dm that keeps a point of the model (3,) dm in place when angles (…, 3) turn from those at rest."""
+    """Translation (…, 3) dm that keeps a model point (3,) dm in place while angles (…, 3) turn from those at rest."""
     return (rotation_matrix(resting) - rotation_matrix(turned)) @ np.asarray(pivot, np.float64)
