@@ -66,7 +66,7 @@ class Eyes:
 
 
 def lid_state(weights: np.ndarray, rest: np.ndarray, side: str) -> LidState:
-    """What the channels weights (64,) ask of the eye on side "Left" or "Right", where the photo's own are rest (64,)."""
+    """What weights (64,) ask of the eye on side "Left" or "Right", where the photo's own are rest (64,)."""
 
     def change(kind: str) -> float:
         """From the photo's own weight to 1; the photo's eye stays as it is below that."""
@@ -110,6 +110,9 @@ class Eye:
         self._pixel = 1.0 / self._width  # one pixel in eye widths
         self._lid_skin = self._closed_lid()
         self._lash = self._lash_darkness()
+        at_edge = np.abs(self._v - self._upper + 0.02) < 0.03
+        dark = 1.0 - float(np.median(self._lash[at_edge])) if at_edge.any() else 0.3
+        self._line_strength = float(np.clip(0.22 + 0.6 * dark, 0.2, 0.6))
         self._ball = self._make_ball(plate, iris, inverse)
 
     def draw(self, source: np.ndarray, state: LidState, origin: tuple[int, int]) -> None:
@@ -169,8 +172,8 @@ class Eye:
         darkness = self._sampled_map(self._lash, -shift)
         darkness = 1.0 - (1.0 - darkness) * _smooth(np.float32(down), 0.02, 0.15)
         line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
-        line *= _smooth(self._u, 0.0, 0.12) * _smooth(1.0 - self._u, 0.02, 0.22)
-        darkness *= 1.0 - 0.62 * _smooth(np.float32(down), 0.3, 0.95) * line
+        line *= _smooth(self._u, 0.0, 0.2) * _smooth(1.0 - self._u, 0.04, 0.34)
+        darkness *= 1.0 - self._line_strength * _smooth(np.float32(down), 0.3, 0.95) * line
         return image * darkness[..., None]
 
     def _sampled_map(self, values: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -193,8 +196,10 @@ class Eye:
         ball = 1.0 + (ball - 1.0) * _smooth(self._u, 0.0, 0.2) * _smooth(1.0 - self._u, 0.0, 0.2)
         soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(0.02 * self._width, 0.6))[..., None]
         grain = self._image - cv2.GaussianBlur(self._image, (0, 0), 1.2)
-        spread = float(np.median(np.abs(grain[known > 0]))) if (known > 0).any() else 0.0
-        noise = np.random.default_rng(11).normal(scale=1.2 * spread, size=(*hole.shape, 1)).astype(np.float32)
+        skin = (known > 0) & (np.abs(self._v) > 0.3)
+        spread = float(np.median(np.abs(grain[skin]))) if skin.any() else 0.0
+        noise = np.random.default_rng(11).normal(scale=spread, size=hole.shape).astype(np.float32)
+        noise = 1.6 * cv2.GaussianBlur(noise, (0, 0), 0.8)[..., None]
         return self._image + soft * (filled * ball[..., None] + noise - self._image)
 
     def _lash_darkness(self) -> np.ndarray:
