@@ -19,12 +19,14 @@ def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
 
     The file holds vertices (n_vertices, 3) decimetres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
     shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally colors
-    (n_vertices, 3) in 0-1 and uv (n_vertices, 2). Raises InputError.
+    (n_vertices, 3) linear 0-1, uv (n_vertices, 2), and pivot (3,), the point that the head turns about and that comes
+    to lie at the cursor. Raises InputError.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files}
-        vertices, faces = to_blender(data["vertices"]), data["faces"].astype(np.int32)
+        vertices = to_blender(data["vertices"] - data.get("pivot", np.zeros(3, np.float32)))
+        faces = data["faces"].astype(np.int32)
         names, deltas = [str(n) for n in data["shape_names"]], data["shape_deltas"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"The head's file '{path.name}' is missing or damaged: install the add-on again.") from error

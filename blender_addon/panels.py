@@ -266,16 +266,16 @@ def _draw_backend(layout) -> None:
 
 
 def _draw_unmatched(layout, mesh_object) -> None:
+    """Names of curves that find no shape key; shape keys that no curve moves are counted."""
     match = runtime.match_for(shape_names(mesh_object))
-    for count, names, what in (
-        (len(match.unmatched_curves), match.unmatched_curves, "curves find no shape key"),
-        (len(match.unmatched_shapes), match.unmatched_shapes, "shape keys stay still"),
-    ):
-        if count:
-            column = layout.column(align=True)
-            column.active = False
-            more = f" and {count - LISTED_NAMES} more" if count > LISTED_NAMES else ""
-            _wrapped(column, f"{count} {what}: {', '.join(names[:LISTED_NAMES])}{more}", icon="INFO")
+    column = layout.column(align=True)
+    column.active = False
+    lost, still = match.unmatched_curves, len(match.unmatched_shapes)
+    if lost:
+        more = f" and {len(lost) - LISTED_NAMES} more" if len(lost) > LISTED_NAMES else ""
+        _wrapped(column, f"No shape key for {', '.join(lost[:LISTED_NAMES])}{more}", icon="INFO")
+    if still:
+        _wrapped(column, f"{still} of its shape keys stay still", icon="INFO")
 
 
 def _wrapped(layout, text: str, *, icon: str = "NONE") -> None:

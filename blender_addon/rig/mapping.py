@@ -83,9 +83,12 @@ def shape_key(name: str) -> str:
 
 
 def _add_split_shapes(sources: dict, curves: tuple[str, ...], by_key: Mapping[str, list[str]]) -> None:
+    """Gives both halves of a split shape its curve, where the mesh has no whole one that would move it twice."""
     for curve in SPLIT_SHAPES:
+        if curve not in curves or curve.lower() in by_key:
+            continue
         for side in ("left", "right"):
-            for shape in by_key.get(curve.lower() + side, ()) if curve in curves else ():
+            for shape in by_key.get(curve.lower() + side, ()):
                 sources.setdefault(shape, {})[curve] = 1.0
 
 
