@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgpack
@@ -129,7 +129,7 @@ class JobStore:
         folder = self._root / request.job
         folder.mkdir(mode=0o700)
         write_request(folder, request)
-        job = Job(request.job, client, folder, request)
+        job = Job(request.job, client, folder, replace(request, curves=None))  # the curves are the worker's to read
         self._jobs[job.name] = job
         return job
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from backend.jobs import JobStore
+from backend.jobs import Job, JobStore
 from blender_addon.protocol.codec import encode
+from blender_addon.protocol.messages import NOT_KEPT, Failed
 
 BURST = 8
 MAX_REPLIES = 256
@@ -70,12 +71,20 @@ class Peer:
                 if job is None or (job.has_ended and self.places[name] >= len(job.log)):
                     del self.places[name]
                 elif self.places[name] < len(job.log):
-                    self._put(router, job.log.read(self.places[name]))
+                    self._put(router, self._read(job))
                     self.places[name] += 1
                     has_sent, left = True, left - 1
             if not has_sent:
                 return False
         return bool(self.places)
+
+    def _read(self, job: Job) -> list[bytes]:
+        """The next kept message for this client, or the end of the job where somebody removed the file under it."""
+        try:
+            return job.log.read(self.places[job.name])
+        except OSError:
+            self.places[job.name] = len(job.log)
+            return encode(Failed(job.name, NOT_KEPT, "The backend has lost the shot's results: send the shot again."))
 
     def _put(self, router: zmq.Socket, parts: list) -> None:
         router.send_multipart([self.identity, *parts], zmq.NOBLOCK)

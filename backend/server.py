@@ -31,11 +31,12 @@ DEFAULT_JOB_FUNCTION = "backend.worker:render_request"
 
 @contextlib.contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Lets SIGTERM and SIGINT set stop; only the main thread of a program receives signals."""
+    """Lets SIGTERM, SIGINT and a closed terminal set stop; only a program's main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield
     finally:

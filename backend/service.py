@@ -142,7 +142,7 @@ class Service:
             else:
                 raise ProtocolError(f"A {type(message).__name__} is the backend's to send, not a client's.")
         except InputError as error:
-            log.warning("refused a message: %s", error)
+            log.warning("refused a message: %r", str(error))
             self._refuse(identity, "malformed", str(error))
         except Exception:
             log.exception("a message could not be handled")
@@ -174,6 +174,7 @@ class Service:
             return
         if job is not None:
             self._store.remove(job)
+        self._root.mkdir(mode=0o700, exist_ok=True)  # systems clear old temporary folders
         if (reason := self._reason_to_decline(peer, request)) is not None:
             peer.reply(Failed(request.job, NOT_KEPT, reason))
             return

@@ -42,6 +42,7 @@ from .transfer import Video as Video  # what wait() and poll() give for a finish
 
 QUEUED_MESSAGES = 16
 PING_SECONDS = 2.0
+UPLOAD_SECONDS = 0.01
 RECONNECT_MS = 100
 HEARTBEAT_MS = 5000
 PROGRAM = "emorig client"
@@ -232,9 +233,10 @@ class Client:
         self._flush()
 
     def _flush(self) -> None:
-        """Sends what waits as far as the socket takes it: hello, then messages, then the pieces of submitted files."""
+        """Sends what the socket takes: hello, then messages, then pieces of submitted files for a little while."""
         if self._socket is None:
             return
+        end = time.monotonic() + UPLOAD_SECONDS
         with contextlib.suppress(zmq.Again):
             if self._hello:
                 self._socket.send_multipart(self._hello, zmq.NOBLOCK)
@@ -245,7 +247,7 @@ class Client:
                 self._socket.send_multipart(self._outgoing[0], zmq.NOBLOCK)
                 self._outgoing.popleft()
             for job in self._jobs.values():
-                while (message := job.next_upload()) is not None:
+                while time.monotonic() < end and (message := job.next_upload()) is not None:
                     self._socket.send_multipart(encode(message), zmq.NOBLOCK)
                     job.upload_sent()
 

@@ -54,7 +54,7 @@ def busy_worker() -> int:
         return client.status().workers[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_all_its_processes_and_files(program, tmp_path, number):
     worker = busy_worker()
     started = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import cv2
@@ -313,6 +314,20 @@ def test_results_are_kept_within_bounds(tmp_path, monkeypatch):
             list(client.wait(job, timeout=20))
         time.sleep(0.3)
         assert [line.job for line in client.status().jobs] == jobs[2:]
+
+
+def test_results_that_were_removed_under_the_service_are_said_to_be_lost(tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with running_service(tmp_path) as host, host.client() as client:
+        job = hand_in(client)
+        list(client.wait(job, timeout=20))
+        (root,) = (tmp_path / "tmp").iterdir()
+        shutil.rmtree(root)
+        client.resume(job)
+        (lost,) = client.wait(job, timeout=5)
+        assert "send the shot again" in lost.reason
+        assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
 
 
 def test_stopping_tells_clients_and_leaves_nothing(tmp_path):
