@@ -14,6 +14,7 @@ from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
 from backend.portrait.mouth import Mouth
 from backend.portrait.plate import make_plate
+from backend.portrait.shading import SkinShading
 from bfm.coefficients import FaceCoefficients
 from bfm.rasterize import draw_values
 
@@ -41,11 +42,13 @@ class WarpRenderer:
         self._mesh = WarpMesh(plate, self._motion)
         self._mouth = Mouth(plate, self._motion, rest)
         self._eyes = Eyes(plate, self._motion.rest_weights)
+        self._shading = SkinShading(plate, self._motion.rest_weights)
         self._roi = _region(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
         self._background = np.ascontiguousarray(background)
-        self._source = self._premultiplied(plate.image[rows, columns], plate.mask[rows, columns])
+        self._photo = self._premultiplied(plate.image[rows, columns], plate.mask[rows, columns])
+        self._source = self._photo.copy()
         height, width = self._source.shape[:2]
         self._origin = np.float32([columns.start, rows.start])
         self._identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
@@ -64,13 +67,20 @@ class WarpRenderer:
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
         landmarks = self._seal.apply(moved, moved.landmarks)
-        self._eyes.draw(self._source, moved.weights, (self._roi[1].start, self._roi[0].start))
+        self._redraw_skin(moved.weights)
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()
         _lay_over(warped, self._background, frame[self._roi])
         self._mouth.draw(frame, moved, landmarks)
         return frame
+
+    def _redraw_skin(self, weights: np.ndarray) -> None:
+        """Lids, gaze and folds of channel weights (64,), drawn into the source before it is warped."""
+        rows, columns = (slice(s.start - o.start, s.stop - o.start) for s, o in zip(self._shading.region, self._roi))
+        np.copyto(self._source[rows, columns], self._photo[rows, columns])
+        self._eyes.draw(self._source, weights, (self._roi[1].start, self._roi[0].start))
+        self._shading.apply(self._source[rows, columns], weights)
 
     def _premultiplied(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The person (h, w, 4): whatever over the filled background gives back exactly the photo."""
