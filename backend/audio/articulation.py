@@ -1,0 +1,65 @@
+"""What the mouth does in speech: a few articulators, and the face channels that they drive.
+
+The network predicts articulators, because a closure is one gesture: how far the lips are brought together (closure) is
+kept apart from how far the jaw is open, and only here do both become mouthClose, lowered lips and pressed lips.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_CHANNELS
+
+# 0 at rest, 1 at full activation of the channel of that name; closure and labiodental are 1 when the lips seal and
+# when the lower lip lies at the upper teeth.
+ARTICULATORS = (
+    "jaw", "lower_lip", "upper_lip", "pucker", "funnel", "stretch", "smile", "dimple", "tongue_tip", "tongue_teeth",
+    "tongue_back", "closure", "labiodental",
+)  # fmt: skip
+ARTICULATOR_INDEX = {name: index for index, name in enumerate(ARTICULATORS)}
+
+CLOSED_JAW_SHARE = 0.95  # mouthClose that seals an open jaw, as a share of jawOpen
+
+
+def _put(weights: np.ndarray, channel: str, value: np.ndarray) -> None:
+    """Sets a channel, or both of its sides."""
+    for name in (channel, f"{channel}Left", f"{channel}Right"):
+        if name in CHANNEL_INDEX:
+            weights[:, CHANNEL_INDEX[name]] = value
+
+
+def to_channels(articulators: np.ndarray) -> np.ndarray:
+    """Channel weights (n_frames, 64) float32 in 0-1 for articulators (n_frames, 13).
+
+    While the lips close, what parts them (lowered lower lip, raised upper lip, funnel) gives way, mouthClose takes up
+    the jaw's opening, and press and roll make the seal; a rounded closure stays rounded through its pucker.
+    """
+    values = np.clip(np.asarray(articulators, np.float32), 0.0, 1.0)
+    a = {name: values[:, index] for name, index in ARTICULATOR_INDEX.items()}
+    sealed = a["closure"]
+    bite = a["labiodental"] * (1.0 - sealed)
+    parting = 1.0 - sealed
+    weights = np.zeros((len(values), len(EXPRESSION_CHANNELS)), np.float32)
+    jaw = a["jaw"] * (1.0 - 0.2 * sealed) * (1.0 - 0.5 * bite)
+    lower = a["lower_lip"] * parting * (1.0 - bite)
+    upper = a["upper_lip"] * parting * (1.0 - 0.4 * bite) + 0.14 * bite
+    _put(weights, "jawOpen", jaw)
+    _put(weights, "mouthClose", CLOSED_JAW_SHARE * jaw * np.maximum(sealed, 0.7 * bite))
+    _put(weights, "mouthFunnel", a["funnel"] * parting * (1.0 - 0.7 * bite))
+    _put(weights, "mouthPucker", a["pucker"])
+    _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.3 * sealed))
+    _put(weights, "mouthSmile", a["smile"])
+    _put(weights, "mouthDimple", a["dimple"])
+    _put(weights, "mouthLowerDown", lower)
+    _put(weights, "mouthUpperUp", upper)
+    _put(weights, "mouthRollLower", 0.16 * sealed + 0.28 * bite)
+    _put(weights, "mouthRollUpper", 0.10 * sealed)
+    _put(weights, "mouthPress", 0.22 * sealed)
+    _put(weights, "mouthShrugLower", 0.06 * sealed + 0.08 * bite)
+    _put(weights, "mouthShrugUpper", 0.25 * a["funnel"] * parting * (1.0 - bite))
+    _put(weights, "lipsPart", np.clip(0.6 * (lower + upper), 0.0, 1.0))
+    _put(weights, "lowerLipToTeeth", bite)
+    _put(weights, "tongueUp", a["tongue_tip"])
+    _put(weights, "tongueToTeeth", a["tongue_teeth"])
+    _put(weights, "tongueBack", a["tongue_back"])
+    return np.clip(weights, 0.0, 1.0)

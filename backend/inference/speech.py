@@ -1,0 +1,203 @@
+"""Speech to lips, jaw and tongue at any frame rate, by the shipped speech network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blender_addon.protocol.types import Phone, Waveform
+
+from ..audio.articulation import ARTICULATOR_INDEX, ARTICULATORS, to_channels
+from ..audio.decoding import best_path, find_accents, merge_phones
+from ..audio.features import (
+    FEATURE_RATE,
+    SAMPLE_RATE,
+    Level,
+    count_frames,
+    log_mels,
+    measure_level,
+    normalise,
+)
+from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
+from ..errors import InputError
+from ..weights import NETWORKS
+
+NETWORK_RATE = FEATURE_RATE / 2  # Hz
+CHUNK = 3000  # feature frames (30 s) that one pass answers for
+CONTEXT = 400  # feature frames (4 s) it hears before and after them
+CLOSURE_LOW, CLOSURE_HIGH = 0.30, 0.62  # network closure that is none, and that is a full seal
+SMOOTHING = 0.016  # seconds, standard deviation, of all but closures
+LOUDNESS_RANGE = 5.0  # nepers of power from inaudible to loud
+
+
+@dataclass(frozen=True)
+class Articulation:
+    """What speech does to the mouth.
+
+    weights (n_frames, 64): channel weights 0-1 of lips, jaw and tongue. phones: in order, covering the sound.
+    activity (n_frames,): 0-1, presence and loudness of speech. accents (k,): seconds of the stressed syllables.
+    """
+
+    weights: np.ndarray
+    phones: tuple[Phone, ...]
+    activity: np.ndarray
+    accents: np.ndarray
+    frame_rate: float
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The network's opinions at 50 Hz: articulators (n, 13); phones (n, 42), stress (n,) and loudness (n,) in 0-1."""
+
+    articulators: np.ndarray
+    phones: np.ndarray
+    stress: np.ndarray
+    loudness: np.ndarray
+
+
+class SpeechArticulator:
+    """Turns waveforms into articulation with weights (.safetensors, by default the shipped ones), read at first use."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._path = Path(weights) if weights is not None else NETWORKS["speech"].path
+        self._network = None
+
+    def articulate(self, waveform: Waveform, frame_rate: float) -> Articulation:
+        """Lips, jaw and tongue of a waveform at frame_rate Hz: max(1, round(duration * frame_rate)) frames.
+
+        Raises InputError where the frame rate is not above zero or the weights are missing.
+        """
+        if not frame_rate > 0:
+            raise InputError(f"The frame rate should be above 0 frames per second, got {frame_rate:g}.")
+        samples = _resampled(waveform)
+        n_frames = max(1, round(waveform.duration * frame_rate))
+        level = measure_level(log_mels(samples, *part) for part in _chunks(count_frames(len(samples))))
+        if level.is_silent:
+            return _silence(n_frames, frame_rate, waveform.duration)
+        heard = self.listen(samples, level)
+        path = best_path(np.log(heard.phones + 1e-6))
+        phones = merge_phones(path, NETWORK_RATE, waveform.duration)
+        speaking = 1.0 - _smooth(heard.phones[:, PHONE_INDEX[SILENCE]], 0.03)
+        moves = shape_articulators(heard, speaking)
+        times = np.arange(n_frames) / frame_rate
+        activity = _at(times, speaking * (0.4 + 0.6 * _smooth(heard.loudness, 0.03)))
+        return Articulation(
+            weights=to_channels(resample_articulators(moves, frame_rate, n_frames)),
+            phones=phones,
+            activity=np.clip(activity, 0.0, 1.0).astype(np.float32),
+            accents=find_accents(phones, heard.stress, heard.loudness, NETWORK_RATE),
+            frame_rate=float(frame_rate),
+        )
+
+    def listen(self, samples: np.ndarray, level: Level) -> Listening:
+        """Runs the network over samples (n_samples,) at 16 kHz in chunks with context on both sides."""
+        import torch
+
+        network = self._load()
+        n_frames = count_frames(len(samples))
+        parts = []
+        for start, end in _chunks(n_frames):
+            first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
+            mels = log_mels(samples, first, last)
+            with torch.inference_mode():
+                out = network(torch.from_numpy(normalise(mels, level))[None])
+            rows = slice((start - first) // 2, (start - first) // 2 + -(-(end - start) // 2))
+            loud = np.clip(1.0 + (mels.mean(1)[::2] - level.loudness) / LOUDNESS_RANGE, 0.0, 1.0)
+            answer = (
+                out.articulators[0, rows].numpy(),
+                out.phone_logits[0, rows].softmax(-1).numpy(),
+                out.stress_logits[0, rows].sigmoid().numpy(),
+                loud[rows].astype(np.float32),
+            )
+            parts.append(answer)
+        return Listening(*(np.concatenate(column) for column in zip(*parts)))
+
+    def _load(self):
+        """The network with its weights. Raises InputError where they are missing or do not fit."""
+        if self._network is None:
+            from safetensors import safe_open
+
+            from ..models.speech import SpeechNetwork, SpeechNetworkConfig
+
+            if not self._path.is_file():
+                raise InputError(
+                    f"The speech network's weights are missing at {self._path}: install the package again."
+                )
+            with safe_open(str(self._path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            if json.loads(metadata.get("articulators", "[]")) != list(ARTICULATORS):
+                raise InputError(f"The weights at {self._path} are of another version: install the package again.")
+            config = json.loads(metadata["config"])
+            network = SpeechNetwork(SpeechNetworkConfig(**{**config, "dilations": tuple(config["dilations"])}))
+            network.load_state_dict(state)
+            self._network = network.eval()
+        return self._network
+
+
+def _resampled(waveform: Waveform) -> np.ndarray:
+    """The waveform's samples at 16 kHz."""
+    if waveform.sample_rate == SAMPLE_RATE:
+        return waveform.samples
+    from scipy.signal import resample_poly
+
+    common = np.gcd(SAMPLE_RATE, waveform.sample_rate)
+    return resample_poly(waveform.samples, SAMPLE_RATE // common, waveform.sample_rate // common).astype(np.float32)
+
+
+def _chunks(n_frames: int) -> list[tuple[int, int]]:
+    """Start and end feature frames of the passes over a recording."""
+    return [(start, min(start + CHUNK, n_frames)) for start in range(0, n_frames, CHUNK)]
+
+
+def _silence(n_frames: int, frame_rate: float, duration: float) -> Articulation:
+    """Closed, relaxed lips throughout."""
+    nothing = to_channels(np.zeros((n_frames, len(ARTICULATORS)), np.float32))
+    phones = (Phone(0.0, duration, SILENCE),)
+    return Articulation(nothing, phones, np.zeros(n_frames, np.float32), np.zeros(0, np.float32), float(frame_rate))
+
+
+def _smooth(values: np.ndarray, deviation: float) -> np.ndarray:
+    """Gaussian smoothing over network frames (first axis) by a standard deviation in seconds, ends held."""
+    radius = int(np.ceil(3 * deviation * NETWORK_RATE))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (deviation * NETWORK_RATE)) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(values, [(radius, radius)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    return sum(weight * padded[shift : shift + len(values)] for shift, weight in enumerate(kernel))
+
+
+def shape_articulators(heard: Listening, speaking: np.ndarray) -> np.ndarray:
+    """Articulators (n, 13) at 50 Hz for the screen: smoothed movements, decided closures, rest where nobody speaks.
+
+    The network hedges between closed and open where it doubts; lips do not, so its closure is pushed to either side,
+    helped by its opinion on bilabial phones. speaking (n,): 0-1.
+    """
+    moves = _smooth(heard.articulators, SMOOTHING)
+    bilabial = heard.phones[:, [PHONE_INDEX[p] for p in sorted(BILABIALS)]].sum(1)
+    for name, support in (("closure", bilabial), ("labiodental", None)):
+        column = ARTICULATOR_INDEX[name]
+        raw = heard.articulators[:, column]
+        evidence = raw if support is None else np.maximum(raw, 0.0) + 0.25 * support * raw
+        decided = np.clip((evidence - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW), 0.0, 1.0)
+        moves[:, column] = decided * decided * (3.0 - 2.0 * decided)
+    return moves * np.clip(speaking / 0.5, 0.0, 1.0)[:, None]
+
+
+def resample_articulators(moves: np.ndarray, frame_rate: float, n_frames: int) -> np.ndarray:
+    """Articulators (n_frames, 13) at frame_rate from 50 Hz; a closure between two frames is given to the nearer one."""
+    times = np.arange(n_frames) / frame_rate
+    out = np.stack([_at(times, column) for column in moves.T], axis=1)
+    reach = min(0.25 / frame_rate, 0.010)
+    for name in ("closure", "labiodental"):
+        column = moves[:, ARTICULATOR_INDEX[name]]
+        around = [_at(times + shift, column) for shift in (-reach, 0.0, reach)]
+        out[:, ARTICULATOR_INDEX[name]] = np.max(around, axis=0)
+    return out
+
+
+def _at(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (n,) at 50 Hz read at times (m,) in seconds."""
+    return np.interp(times, np.arange(len(values)) / NETWORK_RATE, values)

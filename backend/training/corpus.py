@@ -1,0 +1,71 @@
+"""Shards of the synthesised corpus: log-mels and phone labels of a few minutes of speech each, as one .npz file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.features import FEATURE_RATE
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance: log-mels (n_frames, 80) at 100 Hz; phones' ends (seconds), labels (indices), stress (1, 0, -1)."""
+
+    mels: np.ndarray
+    ends: np.ndarray
+    labels: np.ndarray
+    stress: np.ndarray
+    voice: str
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.mels) / FEATURE_RATE
+
+
+def write_shard(path: Path, clips: list[Clip]) -> None:
+    """Writes clips as float16 log-mels and labels under a temporary name, then renames."""
+    arrays = {
+        "mels": np.concatenate([c.mels for c in clips]).astype(np.float16),
+        "n_frames": np.array([len(c.mels) for c in clips], np.int32),
+        "ends": np.concatenate([c.ends for c in clips]).astype(np.float32),
+        "labels": np.concatenate([c.labels for c in clips]).astype(np.int8),
+        "stress": np.concatenate([c.stress for c in clips]).astype(np.int8),
+        "n_phones": np.array([len(c.ends) for c in clips], np.int32),
+        "voices": np.array([c.voice for c in clips]),
+    }
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
+
+
+def read_shard(path: Path) -> list[Clip]:
+    """The clips of one shard, mels as float16."""
+    with np.load(path) as data:
+        arrays = {name: data[name] for name in data.files}
+    mels = np.split(arrays["mels"], np.cumsum(arrays["n_frames"])[:-1])
+    cuts = np.cumsum(arrays["n_phones"])[:-1]
+    rows = (np.split(arrays[name], cuts) for name in ("ends", "labels", "stress"))
+    return [Clip(*row) for row in zip(mels, *rows, arrays["voices"].tolist())]
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The corpus's shards, sorted by name."""
+    return sorted(folder.glob("shard_*.npz"))
+
+
+def corpus_hash(folder: Path) -> str:
+    """SHA-256 over the names and contents of the shards' arrays, in order."""
+    digest = hashlib.sha256()
+    for path in shard_paths(folder):
+        digest.update(path.name.encode())
+        for clip in read_shard(path):
+            for array in (clip.mels, clip.ends, clip.labels, clip.stress):
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
