@@ -28,6 +28,7 @@ MODULES = {
     "face-alignment": "face_alignment",
     "pyzmq": "zmq",
     "protobuf": "google.protobuf",
+    "usd-core": "pxr",
 }
 
 

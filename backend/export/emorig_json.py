@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import InputError
+from backend.export.decimals import json_matrix
 from blender_addon.protocol.types import AnimationCurves, Phone
 
 FORMAT = "emorig-curves"
@@ -16,23 +17,26 @@ VERSION = 1
 
 def curves_to_json(curves: AnimationCurves) -> str:
     """The curves as JSON text; float32 values are written so that they read back bit for bit."""
+    matrices = {
+        name: json_matrix(getattr(curves, name)) for name in ("weights", "head_rotation", "left_eye", "right_eye")
+    }
     coefficients = None
     if curves.coefficients is not None:
-        coefficients = {k: v if isinstance(v, str) else _rows(v) for k, v in curves.coefficients.items()}
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "frame_rate": curves.frame_rate,
-        "names": list(curves.names),
-        "weights": _rows(curves.weights),
-        "head_rotation": _rows(curves.head_rotation),
-        "left_eye": _rows(curves.left_eye),
-        "right_eye": _rows(curves.right_eye),
-        "layers": {name: _rows(layer) for name, layer in curves.layers.items()},
-        "phones": [[p.start, p.end, p.label] for p in curves.phones],
-        "coefficients": coefficients,
-    }
-    return json.dumps(document, separators=(",", ":"))
+        coefficients = _members(
+            {k: json.dumps(v) if isinstance(v, str) else json_matrix(v) for k, v in curves.coefficients.items()}
+        )
+    return _members(
+        {
+            "format": json.dumps(FORMAT),
+            "version": json.dumps(VERSION),
+            "frame_rate": json.dumps(curves.frame_rate),
+            "names": json.dumps(list(curves.names)),
+            **matrices,
+            "layers": _members({name: json_matrix(layer) for name, layer in curves.layers.items()}),
+            "phones": json.dumps([[p.start, p.end, p.label] for p in curves.phones]),
+            "coefficients": coefficients or "null",
+        }
+    )
 
 
 def curves_from_json(text: str) -> AnimationCurves:
@@ -77,9 +81,6 @@ def load_curves(path: Path | str) -> AnimationCurves:
     return curves_from_json(text)
 
 
-def _rows(array: object) -> list:
-    """Nested lists of the shortest decimal numbers that read back as the same float32."""
-    values = np.asarray(array, np.float32)
-    # repr of a float32 is its shortest exact form; through float64 it would grow to 17 digits.
-    flat = [float(str(v)) for v in values.ravel()]
-    return np.array(flat, np.float64).reshape(values.shape).tolist()
+def _members(texts: dict[str, str]) -> str:
+    """A JSON object of values that are JSON already."""
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}"

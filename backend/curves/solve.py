@@ -1,0 +1,31 @@
+"""Curves that carry no coefficients — captured or made elsewhere — as a performance that a face model can play."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.errors import InputError
+from backend.inference.performance import Performance
+from bfm.camera import rotation_angles
+from bfm.coefficients import ARKIT_CHANNELS, EXPRESSION_CHANNELS
+from blender_addon.protocol.types import AnimationCurves, channel_subset
+
+
+def performance_from_curves(curves: AnimationCurves) -> Performance:
+    """The performance that shows the curves: their channels as one layer, the head turned from rest, not moved.
+
+    Channels beyond ARKit's are taken where the face model has them by name; names the model lacks are left out.
+    Raises InputError where none of the curves is a channel of the model.
+    """
+    if not set(curves.names) & set(ARKIT_CHANNELS):
+        raise InputError("None of these curves is one of ARKit's 52 channels: rename them with --map.")
+    weights = channel_subset(curves.names, curves.weights, EXPRESSION_CHANNELS)
+    from scipy.spatial.transform import Rotation
+
+    matrices = Rotation.from_quat(curves.head_rotation[:, [1, 2, 3, 0]]).as_matrix()
+    return Performance(
+        layers={"curves": weights},
+        head_rotation=rotation_angles(matrices).astype(np.float32),
+        head_translation=np.zeros((curves.n_frames, 3), np.float32),
+        frame_rate=curves.frame_rate,
+    )
