@@ -13,6 +13,10 @@ from backend.video import VideoWriter
 WIDTH, HEIGHT = 96, 128
 
 
+def prepare() -> None:
+    """Nothing to load."""
+
+
 def make(request, sink) -> None:
     """Curves, frames and video; an intensity that rises makes frames brighter; seed 99 takes its time."""
     options = request.options

@@ -63,7 +63,7 @@ def check_shot(scene, head, folder):
     assert runtime.session.state is State.READY and "cpu" in runtime.session.headline, said()
     for name in ("jawOpen", "eyeBlinkLeft"):
         error = np.abs(shape_values(head, name, frames) - curves.column(name)).max()
-        assert error < scene.emorig.tolerance + 1e-4, (name, error)
+        assert error < scene.emorig.tolerance + 1e-4, (name, error, said())
     movie = compat.strips(scene)["EmoRig"]
     assert movie.type == "MOVIE" and movie.frame_final_start == START and movie.frame_final_duration == N_FRAMES
     assert Path(bpy.path.abspath(movie.filepath)) == folder / "videos" / "tone_Someone_001.mp4"
