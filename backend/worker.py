@@ -6,6 +6,7 @@ process then. A result is appended to the job's message log, and a note of it se
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -23,10 +24,19 @@ import msgpack
 import numpy as np
 import zmq
 
-from backend.errors import InputError
+from backend.errors import InputError, NoFaceError
 from backend.jobs import LOG_NAME, read_request, upload_path
 from blender_addon.protocol.codec import encode
-from blender_addon.protocol.messages import MAX_TEXT, MAX_VIDEO_BYTES, PART_BYTES, Curves, Frame, Notice, VideoPart
+from blender_addon.protocol.messages import (
+    MAX_TEXT,
+    MAX_VIDEO_BYTES,
+    PART_BYTES,
+    Curves,
+    Frame,
+    Notice,
+    Submit,
+    VideoPart,
+)
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack
 
@@ -53,7 +63,15 @@ class JobRequest:
 class JobSink:
     """Takes a shot's results as they come and keeps them as messages; the pipeline's ShotSink."""
 
-    def __init__(self, request, folder: Path, *, sequence: int, note: Callable[..., None], is_cancelled) -> None:
+    def __init__(
+        self,
+        request: Submit,
+        folder: Path,
+        *,
+        sequence: int,
+        note: Callable[..., None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
         self._request, self._note, self._is_cancelled = request, note, is_cancelled
         self._sequence = sequence
         self._log = open(folder / LOG_NAME, "ab")  # noqa: SIM115 closed with the job
@@ -152,11 +170,17 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
 
 
 def prepare() -> None:
-    """Loads what every shot needs while nobody waits for it."""
+    """Loads what every shot needs, by a second of silence and a grey picture, while nobody waits for it."""
+    import backend.curves.convert
+    import backend.inference.performance
+    import backend.portrait.renderer
+    import backend.video  # noqa: F401 these are imported for what they import
     from backend.pipeline import articulate
-    from backend.portrait import analysis, renderer  # noqa: F401 imported for what they import
+    from backend.portrait.analysis import analyse_portrait
     from blender_addon.protocol.types import Waveform
 
+    with contextlib.suppress(NoFaceError):
+        analyse_portrait(np.full((256, 256, 3), 128, np.uint8))
     articulate(Waveform(np.zeros(SPEECH_RATE, np.float32), SPEECH_RATE), 25.0)
 
 
@@ -209,7 +233,7 @@ class Worker:
         try:
             self._function(_job_request(request, folder), sink)
         except InputError as error:
-            outcome, reason = "failed", str(error)
+            outcome, reason = "failed", _in_clients_words(str(error), request, folder)
         except MemoryError:
             outcome, reason = "failed", "The backend ran out of memory: try a smaller size or a shorter recording."
         except Exception as error:
@@ -229,10 +253,17 @@ class Worker:
         self._notes.send_multipart([self._secret, msgpack.packb({"note": kind, **fields})])
 
 
-def _job_request(request, folder: Path) -> JobRequest:
+def _job_request(request: Submit, folder: Path) -> JobRequest:
     portrait = upload_path(folder, request, "portrait") if request.portrait_size else None
     audio = upload_path(folder, request, "audio")
     return JobRequest(portrait, audio, request.emotion, request.options, request.curves, folder)
+
+
+def _in_clients_words(sentence: str, request: Submit, folder: Path) -> str:
+    """An error's sentence with the client's names of its files in place of our paths."""
+    for upload, name in (("audio", request.audio_name), ("portrait", request.portrait_name)):
+        sentence = sentence.replace(str(upload_path(folder, request, upload)), name or f"the {upload}")
+    return sentence
 
 
 def load_job_function(dotted_name: str) -> tuple[Callable[[JobRequest, JobSink], None], Callable[[], None]]:
