@@ -103,11 +103,14 @@ class Mouth:
         above, below = _edges(_apply(into, upper), _apply(into, lower), skull, x[0])
         under, over = y - above, below - y  # mm from the upper and from the lower lip
         gap = np.clip(below - above, 0.0, None)
+        depths, front = _light(under, over, gap, deep=1.0), _light(under, over, gap, deep=0.0)
         image = self._throat(x, under, over)
         _lay(image, self._tongue(x, _millimetres(jaw, size)[1], weights))
-        _lay(image, _placed(self._lower, jaw, -OVERBITE + UPPER_EDGE, size))
-        _lay(image, _placed(self._upper, skull, UPPER_EDGE, size))
-        image *= _light(under, over, gap)[..., None]
+        image *= depths
+        for row, place, edge in ((self._lower, jaw, UPPER_EDGE - OVERBITE), (self._upper, skull, UPPER_EDGE)):
+            layer = _placed(row, place, edge, size)
+            layer[..., :3] *= front
+            _lay(image, layer)
         if self._photo is not None:
             _lay(image, _photo_placed(self._photo, skull, size))
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
@@ -186,12 +189,15 @@ def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int
     return cv2.warpAffine(row.pixels, _then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
 
 
-def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """How much light falls in: less close under the upper lip, in a narrow opening and at the lower lip's edge."""
-    shadow = 0.42 + 0.58 * _smooth(under, -0.3, 4.2)
-    contact = 0.78 + 0.22 * _smooth(over, 0.0, 1.8)
-    opening = 0.40 + 0.60 * _smooth(gap, 0.5, 8.0)
-    return (shadow * contact * opening).astype(np.float32)
+def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray, *, deep: float) -> np.ndarray:
+    """How much light falls in (h, w, 1): less close under the upper lip, in a narrow opening, at the lower lip's edge.
+
+    under, over: mm from the upper and the lower lip; gap: mm between them; deep: 0 at the teeth, 1 far behind.
+    """
+    shadow = 0.52 - 0.10 * deep + (0.48 + 0.10 * deep) * _smooth(under, -0.6, 2.6 + 1.6 * deep)
+    contact = 0.80 + 0.20 * _smooth(over, 0.0, 1.8)
+    opening = 0.66 - 0.26 * deep + (0.34 + 0.26 * deep) * _smooth(gap, 0.3, 5.0 + 3.0 * deep)
+    return (shadow * contact * opening).astype(np.float32)[..., None]
 
 
 def _lay(image: np.ndarray, layer: np.ndarray) -> None:

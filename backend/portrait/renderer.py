@@ -61,6 +61,11 @@ class WarpRenderer:
         height, width = self._plate.image.shape[:2]
         return width, height
 
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame that can change; the rest is always the photo."""
+        return self._roi
+
     def render(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
         """Frame index of coefficients as (height, width, 3) uint8 RGB."""
         moved = self._motion.at(

@@ -20,7 +20,7 @@ from bfm.coefficients import CHANNEL_INDEX
 MAP_FACE_HEIGHT = 220.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
 LEAST_SHOWN = 0.01  # of full activation
 RELAXING = 0.5  # how much a photo's own fold fades when its expression is taken away
-WARMTH = np.float32([0.88, 1.02, 1.06])  # shadows on skin lose more blue than red
+WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than red
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Patch:
 
 FOLDS = (
     Fold(  # nasolabial
-        ({129: 0.6, 203: 0.4}, {203: 0.4, 206: 0.6}, {206: 0.5, 216: 0.5}, {216: 0.55, 57: 0.45}, {212: 0.6, 57: 0.4}),
-        0.020, 0.26, 0.09, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
+        ({129: 0.5, 64: 0.5}, {203: 0.7, 165: 0.3}, {206: 0.78, 92: 0.22}, {216: 0.8, 186: 0.2}, {57: 0.5, 212: 0.5}),
+        0.014, 0.25, 0.08, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
                                  "cheekSquintRight": 0.25, "mouthDimpleRight": 0.3},
     ),
     Fold(  # beside the corner of a wide smile
