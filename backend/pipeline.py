@@ -107,9 +107,11 @@ def rerender(
 
 def read_portrait(source: Path | bytes) -> Portrait:
     """The analysed portrait of an image file or its bytes. Raises PortraitError."""
+    from backend.native_logs import held_back
     from backend.portrait.analysis import analyse_portrait, load_image
 
-    return analyse_portrait(load_image(source))
+    with held_back():
+        return analyse_portrait(load_image(source))
 
 
 def portrait_notices(portrait: Portrait) -> list[str]:
