@@ -297,7 +297,9 @@ class Service:
                 worker.is_ready()
                 continue
             job = self._store.get(note["job"])
-            if job is None or worker.job != job.name:
+            if note["note"] == "done" and worker.job == note["job"]:
+                worker.done()
+            if job is None or job.state != "running":
                 continue
             if note["note"] == "kept":
                 job.log.note(note["sizes"])
@@ -305,16 +307,19 @@ class Service:
                 job.stage, job.done, job.total = note["stage"][:64], note["done"], note["total"]
                 self._tell(job.name, Progress(job.name, job.stage, job.done, job.total, note["rate"]))
             elif note["note"] == "done":
-                worker.done()
                 self._end(job, _ending(job, note))
 
     def _watch_workers(self) -> None:
-        """Kills the worker of a job that does not stop, and notices one that has died."""
+        """Gives up a job that does not stop, then kills its worker; notices a worker that has died."""
         for worker in self._pool.workers:
             if worker.cancel_deadline is not None and time.monotonic() > worker.cancel_deadline:
                 job = self._store.get(worker.job)
-                worker.kill()
-                self._end(job, Cancelled(job.name, len(job.log)))
+                if job is not None and not job.has_ended:
+                    worker.give_up()
+                    self._end(job, Cancelled(job.name, len(job.log)))
+                else:
+                    log.warning("the worker on %s did not stop its job and was killed", worker.device)
+                    worker.kill()
             elif (code := worker.exit_code()) is not None:
                 self._bury(worker, code)
 
@@ -323,7 +328,7 @@ class Service:
         log.error("the worker on %s has died with exit code %d", worker.device, code)
         job = self._store.get(worker.job) if worker.job else None
         worker.forget()
-        if job is not None:
+        if job is not None and not job.has_ended:
             hint = "it was killed, often for want of memory: try a smaller size" if code == -9 else f"exit code {code}"
             reason = f"The worker that made the shot stopped ({hint}); the backend goes on with a new one."
             self._end(job, Failed(job.name, len(job.log), reason))

@@ -18,7 +18,10 @@ from pathlib import Path
 import msgpack
 import zmq
 
+# A cancelled job that does not look up is given up at once; its process is killed only later, because it mostly comes
+# back by itself before a new one would have loaded the models again.
 CANCEL_GRACE_SECONDS = 0.35
+KILL_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
@@ -71,10 +74,14 @@ class WorkerProcess:
         self._write({"job": job, "folder": str(folder), "sequence": sequence})
 
     def cancel(self) -> None:
-        """Asks the job to stop; when it has not within the grace, the service kills the process."""
+        """Asks the job to stop."""
         if self.job is not None and self.cancel_deadline is None:
             self.cancel_deadline = time.monotonic() + CANCEL_GRACE_SECONDS
             self._write({"cancel": self.job})
+
+    def give_up(self) -> None:
+        """The job has not stopped within the grace; the process has a little longer to come back."""
+        self.cancel_deadline = time.monotonic() + KILL_SECONDS - CANCEL_GRACE_SECONDS
 
     def done(self) -> None:
         """The job has ended and the process is free."""
@@ -153,7 +160,7 @@ class WorkerPool:
         return next((worker for worker in self.workers if worker.job == job), None)
 
     def seconds_to_deadline(self) -> float:
-        """Seconds until the first job that should stop has had its grace, infinity where none should."""
+        """Seconds until the first deadline of a job that should stop, infinity where none should."""
         deadlines = [worker.cancel_deadline for worker in self.workers if worker.cancel_deadline is not None]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else float("inf")
 

@@ -64,11 +64,17 @@ def make_briefly(request, sink) -> None:
 
 
 def make_by_name(request, sink) -> None:
-    """Does what the audio says: 'stuck' never looks up, 'crash' dies, 'refuse' and 'break' raise; else make()."""
+    """Does what the audio says, make() for any other speech.
+
+    'stuck' never looks up, 'deaf' for a while, 'crash' dies, 'refuse' and 'break' raise.
+    """
     order = request.audio.read_bytes()
     if order == b"stuck":
         while True:
             time.sleep(0.05)
+    if order == b"deaf":
+        time.sleep(0.8)
+        return None
     if order == b"slow":
         return make_slowly(request, sink)
     if order == b"brief":

@@ -102,7 +102,8 @@ def test_a_shot_that_fails_says_why_and_the_next_one_works(client, order, words)
 
 
 @pytest.mark.parametrize("order", [b"slow", b"stuck"])
-def test_a_running_shot_stops_within_half_a_second(client, order):
+def test_a_running_shot_stops_within_half_a_second(client, order, monkeypatch):
+    monkeypatch.setattr("backend.worker_pool.KILL_SECONDS", 0.8)
     job = hand_in(client, order)
     wait_until_running(client, job)
     started = time.monotonic()
@@ -113,6 +114,18 @@ def test_a_running_shot_stops_within_half_a_second(client, order):
     status = client.status()
     assert status.n_running == 0
     assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
+
+
+def test_a_worker_that_comes_back_late_is_kept(client):
+    before = client.status().workers
+    job = hand_in(client, b"deaf")
+    wait_until_running(client, job)
+    started = time.monotonic()
+    client.cancel(job)
+    assert isinstance(list(client.wait(job, timeout=5))[-1], Cancelled)
+    assert time.monotonic() - started < 0.5
+    assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
+    assert client.status().workers == before
 
 
 def wait_until_running(client: Client, *jobs: str) -> None:
