@@ -6,26 +6,22 @@ import cv2
 import numpy as np
 
 FILL_LEVELS = 7
-GROWTH = 0.03  # of the face's height: the mask's soft border does not bleed into the fill
+# Of the face's height: what the person's border has bled into lies within this, and moves with the person.
+GROWTH = 0.035
 
 
 def fill_background(image: np.ndarray, mask: np.ndarray, face_height: float) -> np.ndarray:
     """image (height, width, 3) uint8 with the person of mask (height, width) 0–1 painted over: float32 0–255.
 
     Pull–push interpolation (Gortler et al. 1996, "The Lumigraph", §3.4): smooth far inside, close to the picture at the
-    person's border, which is all a turning head uncovers. Equal to image where the mask is 0.
+    person's border, which is all a turning head uncovers. Equal to image away from the person.
     """
     radius = max(round(GROWTH * face_height), 2)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     known = 1.0 - cv2.dilate((mask > 0.02).astype(np.float32), kernel)
     if known.sum() < 0.002 * known.size:
         return image.astype(np.float32)
-    filled = _pull_push(image.astype(np.float32), known)
-    grain = _grain(image, known)
-    edge = cv2.GaussianBlur(known, (0, 0), max(radius / 2.0, 1.0)) * known
-    fill = filled + grain * (1.0 - known[..., None])
-    share = np.where(mask > 0.0, edge * (mask < 0.02), 1.0)[..., None].astype(np.float32)
-    return fill + share * (image - fill)
+    return _pull_push(image.astype(np.float32), known) + _grain(image, known) * (1.0 - known[..., None])
 
 
 def _pull_push(image: np.ndarray, known: np.ndarray) -> np.ndarray:
