@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from backend.curve_commands import add_to, read_strengths
 from blender_addon.protocol.errors import InputError
 
 app = typer.Typer(
@@ -61,7 +62,7 @@ def render(
 @app.command()
 def animate(
     audio: AudioFile,
-    out: Annotated[Path, typer.Option("--out", help="The curve file, FILE.json.")],
+    out: Annotated[Path, typer.Option("--out", help="The curve file; its suffix tells the format.")],
     emotion: Emotion = "neutral:0",
     fps: FrameRate = 25.0,
     pose: Pose = "natural",
@@ -69,18 +70,19 @@ def animate(
     seed: Seed = 0,
     start: Start = 0.0,
     end: End = None,
+    format: Annotated[str | None, typer.Option("--format", help="Format by name; see emorig formats.")] = None,
 ) -> None:
     """Make rig curves alone, without a portrait."""
     from backend.commands import animate_to_file
 
     options = _options(fps, None, pose, layer, seed, start, end, None)
-    animate_to_file(audio, out, emotion=emotion, options=options)
+    animate_to_file(audio, out, emotion=emotion, options=options, format=format)
 
 
 @app.command()
 def rerender(
     portrait: PortraitFile,
-    curves: Annotated[Path, typer.Option("--curves", help="A curves.json, edited or not.")],
+    curves: Annotated[Path, typer.Option("--curves", help="Curves: a curves.json, edited or not, or another format.")],
     audio: AudioFile,
     out: OutFolder,
     size: Size = None,
@@ -134,17 +136,14 @@ def demo(out: OutFolder = Path("demo")) -> None:
     render_demo(out)
 
 
+add_to(app)
+
+
 def _options(fps, size, pose, layer, seed, start, end, renderer):
     """ShotOptions of the command line's values."""
     from blender_addon.protocol.options import ShotOptions
 
-    strengths = {}
-    for item in layer or ():
-        name, _, value = item.partition("=")
-        try:
-            strengths[name.strip()] = float(value)
-        except ValueError as error:
-            raise InputError(f"Cannot read the layer '{item}': write NAME=STRENGTH, for example blinks=0.5.") from error
+    strengths = read_strengths(layer)
     return ShotOptions(
         frame_rate=fps, size=size, pose=pose, strengths=strengths, seed=seed, renderer=renderer, start=start, end=end
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backend.console import ConsoleSink
 from backend.delivery import staged, write_coefficients, write_curves, write_settings
-from backend.errors import InputError, OutputError
+from backend.errors import InputError
 from backend.pipeline import Shot, read_emotion, rerender, run_shot
 from blender_addon.protocol.options import ShotOptions
 
@@ -38,25 +38,26 @@ def render_to_folder(
     return _name_files(out, (VIDEO, CURVES, COEFFICIENTS, SETTINGS))
 
 
-def animate_to_file(audio: Path, out: Path, *, emotion: str, options: ShotOptions) -> None:
-    """Writes the curves of a recording to one file."""
-    if out.suffix.lower() != ".json":
-        raise OutputError(f"Cannot write curves as '{out.suffix or out.name}': name a .json file.")
+def animate_to_file(audio: Path, out: Path, *, emotion: str, options: ShotOptions, format: str | None = None) -> None:
+    """Writes the curves of a recording to one file, in the format of its suffix or the one that is named."""
+    from backend.export.formats import format_for
+    from backend.export.options import ExportOptions
+    from backend.export.verbs import deliver_curves
+
+    wanted = format_for(out, format)
     shot = Shot(None, audio, read_emotion(emotion), options)
-    with staged(out.parent) as folder:
-        with ConsoleSink() as sink:
-            result = run_shot(shot, sink)
-        write_curves(folder / out.name, result.curves)
-    _name_files(out.parent, (out.name,))
+    with ConsoleSink() as sink:
+        result = run_shot(shot, sink)
+    deliver_curves(result.curves, out, name=wanted, options=ExportOptions(audio=audio))
 
 
 def rerender_to_folder(
     portrait: Path, curves_file: Path, audio: Path, out: Path, *, size: int | None, start: float, end: float | None
 ) -> None:
     """Renders a portrait from a curve file into a folder."""
-    from backend.export.emorig_json import load_curves
+    from backend.export.formats import read_curves
 
-    curves = load_curves(curves_file)
+    curves, _ = read_curves(curves_file)
     options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end)
     with staged(out) as folder, ConsoleSink() as sink:
         coefficients = rerender(portrait, curves, audio, options=options, sink=sink, video_path=folder / VIDEO)

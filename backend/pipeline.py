@@ -100,7 +100,12 @@ def rerender(
     from backend.curves.convert import coefficients_from_curves
 
     portrait = read_portrait(portrait_file)
-    coefficients = coefficients_from_curves(curves)
+    if curves.coefficients is None:
+        from backend.curves.solve import performance_from_curves
+
+        coefficients = make_coefficients(performance_from_curves(curves), portrait)
+    else:
+        coefficients = coefficients_from_curves(curves)
     render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path)
     return coefficients
 

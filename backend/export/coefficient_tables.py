@@ -43,7 +43,8 @@ def write_csv(curves: AnimationCurves, path: Path, options: ExportOptions) -> No
 def write_npz(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
     """Writes the coefficients' arrays, the names of the expression columns, the model's name and the frame rate."""
     arrays = _arrays(curves)
-    np.savez(path, **arrays, frame_rate=curves.frame_rate, expression_names=np.array(EXPRESSION_CHANNELS))
+    with path.open("wb") as file:
+        np.savez(file, **arrays, frame_rate=curves.frame_rate, expression_names=np.array(EXPRESSION_CHANNELS))
 
 
 def read_csv(path: Path) -> AnimationCurves:

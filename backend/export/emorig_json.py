@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.export.decimals import json_matrix
+from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves, Phone
 
 FORMAT = "emorig-curves"
@@ -84,3 +85,11 @@ def load_curves(path: Path | str) -> AnimationCurves:
 def _members(texts: dict[str, str]) -> str:
     """A JSON object of values that are JSON already."""
     return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}"
+
+
+def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
+    """Writes emorig-curves JSON."""
+    path.write_text(curves_to_json(curves), encoding="utf-8")
+
+
+read = load_curves

@@ -80,7 +80,8 @@ def write_npz(curves: AnimationCurves, path: Path, options: ExportOptions) -> No
     arrays |= {f"{_COEFFICIENT}{name}": np.asarray(value) for name, value in (curves.coefficients or {}).items()}
     arrays["phone_times"] = np.array([(p.start, p.end) for p in curves.phones], np.float64).reshape(-1, 2)
     arrays["phone_labels"] = np.array([p.label for p in curves.phones], np.str_)
-    np.savez(path, names=np.array(curves.names), frame_rate=curves.frame_rate, **arrays)
+    with path.open("wb") as file:
+        np.savez(file, names=np.array(curves.names), frame_rate=curves.frame_rate, **arrays)
 
 
 def read_npz(path: Path) -> AnimationCurves:
