@@ -12,7 +12,7 @@ from .protocol.options import LAYERS
 from .rig.apply import shape_names
 from .session import State
 
-PICTURE_SCALE = 6.5
+PICTURE_SCALE = 8.0
 LISTED_NAMES = 6
 STATE_ICONS = {
     State.OFFLINE: icon("UNLINKED"),

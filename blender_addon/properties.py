@@ -63,6 +63,7 @@ def _audio_changed(shot, context) -> None:
 
 def _portrait_changed(shot, context) -> None:
     runtime.forget_picture("portrait")
+    runtime.forget_picture("frame")
 
 
 def _key_chosen(shot, context) -> None:
