@@ -52,6 +52,7 @@ PROGRAM = "emorig"
 TICK_SECONDS = 0.1
 FAREWELL_SECONDS = 0.5
 CARE_SECONDS = 10.0
+PRESENT_SECONDS = 15.0  # a client that listens sends a ping every 2 s
 
 log = logging.getLogger(__name__)
 
@@ -262,13 +263,13 @@ class Service:
         peer.reply(Pong(ping.stamp))
 
     def _on_status(self, peer: Peer, _request: StatusRequest) -> None:
-        jobs = list(self._store)
+        jobs, now = list(self._store), time.monotonic()
         peer.reply(
             Status(
-                seconds=time.monotonic() - self._started,
+                seconds=now - self._started,
                 device=", ".join(worker.device for worker in self._pool.workers),
                 workers=tuple(worker.pid for worker in self._pool.workers),
-                n_clients=len(self._peers),
+                n_clients=sum(now - peer.last_heard < PRESENT_SECONDS for peer in self._peers.values()),
                 n_queued=len(self._queue),
                 n_running=sum(job.state == "running" for job in jobs),
                 kept_bytes=self._store.kept_bytes,

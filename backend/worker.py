@@ -68,11 +68,12 @@ def prepare() -> None:
     import backend.inference.performance
     import backend.portrait.renderer
     import backend.video  # noqa: F401 these are imported for what they import
+    from backend.native_logs import held_back
     from backend.pipeline import articulate
     from backend.portrait.analysis import analyse_portrait
     from blender_addon.protocol.types import Waveform
 
-    with contextlib.suppress(NoFaceError):
+    with contextlib.suppress(NoFaceError), held_back():
         analyse_portrait(np.full((256, 256, 3), 128, np.uint8))
     articulate(Waveform(np.zeros(SPEECH_RATE, np.float32), SPEECH_RATE), 25.0)
 

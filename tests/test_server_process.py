@@ -80,6 +80,25 @@ def test_a_killed_service_leaves_no_worker_and_the_next_one_cleans_up(program, t
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_client_notices_a_backend_that_was_killed_and_finds_the_next_one(program, tmp_path, monkeypatch):
+    monkeypatch.setattr("blender_addon.client.PING_SECONDS", 0.2)
+    with Client(timeout=0.5) as client:
+        client.connect()
+        job = hand_in(client, b"stuck")
+        next(client.wait(job, timeout=10))
+        program.kill()
+        started = time.monotonic()
+        with pytest.raises(BackendUnavailableError, match="does not answer"):
+            list(client.wait(job, timeout=10))
+        assert time.monotonic() - started < 2
+        with pytest.raises(BackendUnavailableError, match="emorig serve"):
+            client.poll()
+        with running_service(tmp_path / "state", token=None):
+            last = list(client.wait(job, timeout=5))[-1]
+            assert "send the shot again" in last.reason
+            assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "*", "192.168.1.20", "::", "example.org", "[::]", ""])
 def test_other_machines_are_not_let_in_without_keys(host):
     assert not is_loopback(host)
