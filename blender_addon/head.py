@@ -10,14 +10,13 @@ import numpy as np
 from .protocol.errors import InputError
 
 HEAD_FILE = Path(__file__).parent / "data" / "head.npz"
-METRES_PER_DECIMETRE = 0.1
 COLORS = "Skin"
 
 
 def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
     """Adds the head of a file to the scene at the 3D cursor, facing -Y, and returns its object.
 
-    The file holds vertices (n_vertices, 3) decimetres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
+    The file holds vertices (n_vertices, 3) metres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
     shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally colors
     (n_vertices, 3) linear 0-1, uv (n_vertices, 2), and pivot (3,), the point that the head turns about and that comes
     to lie at the cursor. Raises InputError.
@@ -48,8 +47,8 @@ def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
 
 
 def to_blender(points: np.ndarray) -> np.ndarray:
-    """Points (..., 3) in decimetres, +Y up, +Z out of the face, as metres, +Z up, -Y out of the face."""
-    points = np.asarray(points, np.float32) * np.float32(METRES_PER_DECIMETRE)
+    """Points (..., 3) with +Y up and +Z out of the face as points with +Z up and -Y out of the face."""
+    points = np.asarray(points, np.float32)
     return np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
 
 

@@ -96,7 +96,8 @@ class Session:
         if missing:
             self._state = State.UNAVAILABLE
             self.detail = (
-                f"Blender's Python lacks {' and '.join(missing)}: install the EmoRig extension, which brings them."
+                f"Blender's Python lacks {' and '.join(missing)}: install the EmoRig extension (Blender 4.2 or newer), "
+                "or these modules into Blender's Python."
             )
 
     @property

@@ -10,7 +10,7 @@ N_RINGS, N_SIDES = 16, 24
 
 
 def write_simple_head(path: Path, *, names: tuple[str, ...] = ARKIT_NAMES) -> None:
-    """Writes vertices, faces, shape_names and shape_deltas of a one-decimetre sphere."""
+    """Writes vertices, faces, shape_names and shape_deltas of a sphere."""
     height, turn = np.meshgrid(
         np.linspace(0.05, np.pi - 0.05, N_RINGS), np.arange(N_SIDES) * 2 * np.pi / N_SIDES, indexing="ij"
     )

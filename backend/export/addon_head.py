@@ -1,0 +1,49 @@
+"""Writes the project's head into the Blender add-on: python -m backend.export.addon_head."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from backend.export.head_mesh import head_mesh
+from bfm.coefficients import IDENTITY_DIMS, TEXTURE_DIMS
+
+ADDON_HEAD = Path(__file__).resolve().parents[2] / "blender_addon" / "data" / "head.npz"
+STILL = 2e-6  # metres; what moves less is stored as not moving
+
+
+def addon_head() -> dict[str, np.ndarray]:
+    """The average head as blender_addon/head.py reads it: metres, +Y up, +Z out of the face.
+
+    vertices (n_vertices, 3) float32; faces (n_faces, 4 or 3) int32; shape_names (52,); shape_deltas
+    (52, n_vertices, 3) float16; colors (n_vertices, 3) float16 linear 0-1; uv (n_vertices, 2) float32; pivot (3,).
+    """
+    from bfm.sources.embedded import load_embedded_model
+
+    model = load_embedded_model()
+    head = head_mesh(np.zeros(IDENTITY_DIMS, np.float32), np.zeros(TEXTURE_DIMS, np.float32))
+    deltas = np.where(np.abs(head.targets) < STILL, 0.0, head.targets)
+    return {
+        "vertices": head.vertices.astype(np.float32),
+        "faces": np.asarray(model.quads if len(model.quads) else model.triangles, np.int32),
+        "shape_names": np.array(head.names),
+        "shape_deltas": deltas.astype(np.float16),
+        "colors": head.colors.astype(np.float16),
+        "uv": head.uv.astype(np.float32),
+        "pivot": head.pivot.astype(np.float32),
+    }
+
+
+def write_addon_head(path: Path = ADDON_HEAD) -> Path:
+    """Writes the head's file, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+    np.savez_compressed(temporary, **addon_head())
+    os.replace(temporary, path)
+    return path
+
+
+if __name__ == "__main__":
+    print(write_addon_head())
