@@ -22,7 +22,7 @@ from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 MOUTH_WIDTH_MM = 50.0
 TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
-OVERBITE = 2.6  # mm that the lower edges stand above the upper ones with closed jaws
+OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
@@ -61,7 +61,7 @@ class Mouth:
         self._colors = colors
         per_mm = 1.5 * self._per_mm * self._scale
         self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
-        self._lower = draw_row(LOWER_ROW, 0.93 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
+        self._lower = draw_row(LOWER_ROW, 0.86 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
         self._softness = max(0.55 * plate.magnification, 0.55)
 
     def draw(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
@@ -140,8 +140,10 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     tones = face_tones(plate)
     tint = tones.white / max(float(tones.white.mean()), 1.0)
     tint = 1.0 + 0.35 * (tint - 1.0)
-    level = 0.55 * float(tones.white.mean()) + 0.45 * float(tones.skin_bright.mean())
-    enamel = np.clip(min(level, 205.0), 60.0, 205.0) * tint * np.float32([1.03, 0.985, 0.90])
+    # enamel reflects more than any skin; next to dark skin the more so, in a dark photo as little as all else
+    skin_level = float(tones.skin_bright.mean())
+    level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
+    enamel = level * tint * np.float32([1.03, 0.985, 0.90])
     if not rest.is_closed and tones.inside_bright is not None:
         enamel = np.maximum(0.9 * enamel, np.minimum(tones.inside_bright, 1.15 * enamel))
     lips, skin = tones.lips, tones.skin
@@ -149,7 +151,7 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     gum = 0.72 * flesh
     tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
     dark = 0.25 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
-    return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 235), gum, tongue, dark)))
+    return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
 
 def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

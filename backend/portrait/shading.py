@@ -54,8 +54,9 @@ class Patch:
 
 FOLDS = (
     Fold(  # nasolabial
-        ({129: 0.5, 64: 0.5}, {203: 0.7, 165: 0.3}, {206: 0.78, 92: 0.22}, {216: 0.8, 186: 0.2}, {57: 0.5, 212: 0.5}),
-        0.014, 0.25, 0.08, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
+        ({129: 0.45, 64: 0.55}, {203: 0.6, 165: 0.4}, {206: 0.6, 92: 0.4}, {216: 0.55, 57: 0.45}, {212: 0.8, 57: 0.2},
+         {212: 0.3, 210: 0.4, 214: 0.3}),
+        0.016, 0.22, 0.08, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
                                  "cheekSquintRight": 0.25, "mouthDimpleRight": 0.3},
     ),
     Fold(  # beside the corner of a wide smile

@@ -90,11 +90,13 @@ def _crown(
     """Cover 0–1, brightness 0–1 and gum line's height (mm) of a tooth; across and up in mm from its edge's middle."""
     half = tooth.width / 2.0
     narrowing = 1.0 - 0.16 * _smooth(up, 0.35 * tooth.height, tooth.height)
-    u = across / (half * narrowing)
-    corner = 0.9 * np.clip(np.abs(u), 0.0, 1.2) ** 5  # the edge rounds off towards its corners
-    inside = np.minimum((1.0 - np.abs(u)) * half - 0.06, up - corner)
+    u = np.clip(across / (half * narrowing), -1.25, 1.25)
+    corner = 0.9 * np.abs(u) ** 5  # the edge rounds off towards its corners
+    beside = (np.abs(u) - 1.0) * half  # mm beyond the tooth's side: neighbours touch there, in each other's shadow
+    inside = np.minimum(up - corner, 0.35 - beside)
     cover = _smooth(inside, -softness, softness + 0.12)
-    rounded = 1.0 - 0.3 * np.clip(np.abs(u), 0.0, 1.0) ** 3
+    rounded = 1.0 - 0.20 * np.clip(np.abs(u), 0.0, 1.0) ** 3
+    rounded *= 1.0 - 0.30 * np.exp(-((beside / 0.28) ** 2))
     edge = 1.0 - 0.14 * (1.0 - _smooth(up - corner, 0.1, 1.4))
     neck = 1.0 - 0.16 * _smooth(up, 0.55 * tooth.height, tooth.height)
     line = tooth.height * (1.0 - 0.12 * np.clip(np.abs(u), 0.0, 1.0) ** 2)
