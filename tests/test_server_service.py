@@ -319,6 +319,19 @@ def test_a_full_queue_says_busy(tmp_path):
             assert isinstance(list(client.wait(job, timeout=20))[-1], Finished)
 
 
+def test_two_devices_make_two_shots_at_a_time(tmp_path):
+    with running_service(tmp_path, devices=("cpu", "cpu")) as host, host.client() as client:
+        jobs = [hand_in(client, b"slow") for _ in range(3)]
+        wait_until_running(client, jobs[0])
+        wait_until_running(client, jobs[1])
+        lines = {line.job: line for line in client.status().jobs}
+        assert [lines[job].state for job in jobs] == ["running", "running", "queued"]
+        assert lines[jobs[2]].position == 1
+        assert len(set(client.status().workers)) == 2
+        client.cancel(jobs[1])
+        wait_until_running(client, jobs[2])
+
+
 def test_results_are_kept_within_bounds(tmp_path, monkeypatch):
     monkeypatch.setattr("backend.service.CARE_SECONDS", 0.05)
     with running_service(tmp_path, limits=ServiceLimits(kept_jobs=2)) as host, host.client() as client:
