@@ -19,6 +19,10 @@ ARTICULATORS = (
 ARTICULATOR_INDEX = {name: index for index, name in enumerate(ARTICULATORS)}
 
 CLOSED_JAW_SHARE = 0.95  # mouthClose that seals an open jaw, as a share of jawOpen
+# Channel weight per unit of an articulator. Lips part more, and the jaw drops less, than phoneticians' jaw heights
+# suggest; rounding is mostly pucker, since mouthFunnel opens the mouth that rounding narrows.
+JAW_RANGE, LIP_RANGE = 0.90, 1.5
+FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.45, 0.45
 
 
 def _put(weights: np.ndarray, channel: str, value: np.ndarray) -> None:
@@ -40,13 +44,13 @@ def to_channels(articulators: np.ndarray) -> np.ndarray:
     bite = a["labiodental"] * (1.0 - sealed)
     parting = 1.0 - sealed
     weights = np.zeros((len(values), len(EXPRESSION_CHANNELS)), np.float32)
-    jaw = a["jaw"] * (1.0 - 0.2 * sealed) * (1.0 - 0.5 * bite)
-    lower = a["lower_lip"] * parting * (1.0 - bite)
-    upper = a["upper_lip"] * parting * (1.0 - 0.4 * bite) + 0.14 * bite
+    jaw = JAW_RANGE * a["jaw"] * (1.0 - 0.2 * sealed) * (1.0 - 0.5 * bite)
+    lower = LIP_RANGE * a["lower_lip"] * parting * (1.0 - bite)
+    upper = LIP_RANGE * a["upper_lip"] * parting * (1.0 - 0.4 * bite) + 0.14 * bite
     _put(weights, "jawOpen", jaw)
     _put(weights, "mouthClose", CLOSED_JAW_SHARE * jaw * np.maximum(sealed, 0.7 * bite))
-    _put(weights, "mouthFunnel", a["funnel"] * parting * (1.0 - 0.7 * bite))
-    _put(weights, "mouthPucker", a["pucker"])
+    _put(weights, "mouthFunnel", FUNNEL_TO_FUNNEL * a["funnel"] * parting * (1.0 - 0.7 * bite))
+    _put(weights, "mouthPucker", a["pucker"] + FUNNEL_TO_PUCKER * a["funnel"])
     _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.3 * sealed))
     _put(weights, "mouthSmile", a["smile"])
     _put(weights, "mouthDimple", a["dimple"])
@@ -57,7 +61,7 @@ def to_channels(articulators: np.ndarray) -> np.ndarray:
     _put(weights, "mouthPress", 0.22 * sealed)
     _put(weights, "mouthShrugLower", 0.06 * sealed + 0.08 * bite)
     _put(weights, "mouthShrugUpper", 0.25 * a["funnel"] * parting * (1.0 - bite))
-    _put(weights, "lipsPart", np.clip(0.6 * (lower + upper), 0.0, 1.0))
+    _put(weights, "lipsPart", np.clip(0.2 * (lower + upper), 0.0, 1.0))
     _put(weights, "lowerLipToTeeth", bite)
     _put(weights, "tongueUp", a["tongue_tip"])
     _put(weights, "tongueToTeeth", a["tongue_teeth"])
