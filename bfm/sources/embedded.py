@@ -14,10 +14,10 @@ from bfm.model import FaceModel
 EMBEDDED_FILE = Path(__file__).with_name("embedded.npz")
 
 _FLOATS = (
-    "mean", "identity_basis", "expression_basis", "texture_mean", "texture_basis", "uv", "landmark_barycentric",
-    "contact_weights", "eyeballs", "pivot",
+    "mean", "texture_mean", "texture_basis", "uv", "landmark_barycentric", "eyeballs", "pivot",
 )  # fmt: skip
-_WHOLE = ("triangles", "quads", "regions", "twins", "landmark_triangles")
+_WHOLE = ("quads", "regions", "twins", "landmark_triangles")
+_ON_CAGE = {"identity_basis": "identity", "expression_basis": "expression"}
 
 
 @cache
@@ -27,12 +27,38 @@ def load_embedded_model() -> FaceModel:
         with np.load(EMBEDDED_FILE, allow_pickle=False) as stored:
             arrays = {name: stored[name].astype(np.float32) for name in _FLOATS}
             arrays.update({name: stored[name] for name in _WHOLE})
+            arrays.update(_bases({name: stored[name] for name in stored.files}))
             names = tuple(str(name) for name in stored["region_names"])
     except (OSError, KeyError, ValueError) as error:
         raise FaceModelError(
             f"the embedded face model {EMBEDDED_FILE.name} cannot be read ({error}); "
             "rebuild it with: python -m bfm.sources.building"
         ) from error
+    quads = arrays["quads"]
+    arrays["triangles"] = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
     for array in arrays.values():
         array.setflags(write=False)
     return FaceModel(name="embedded", region_names=names, landmarks_68=np.array(LANDMARKS_68), **arrays)
+
+
+def _bases(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Full bases from the ones stored on the coarse mesh: subdivided over the skin, then the parts' own appended."""
+    from scipy.sparse import csr_matrix
+
+    shape = (len(stored["limit_indptr"]) - 1, stored["cage_contact"].shape[1])
+    limit = csr_matrix((stored["limit_data"], stored["limit_indices"], stored["limit_indptr"]), shape=shape)
+
+    def over_skin(values: np.ndarray) -> np.ndarray:
+        k, n, c = values.shape
+        flat = np.ascontiguousarray(values.astype(np.float32).transpose(1, 0, 2)).reshape(n, k * c)
+        return (limit @ flat).reshape(-1, k, c).transpose(1, 0, 2)
+
+    bases = {}
+    for name, kind in _ON_CAGE.items():
+        parts = stored[f"part_{kind}"].astype(np.float32)
+        bases[name] = np.concatenate([over_skin(stored[f"cage_{kind}"]), parts], axis=1)
+    bases["identity_basis"] = np.concatenate([bases["identity_basis"], stored["anthropometric"].astype(np.float32)])
+    contact = over_skin(stored["cage_contact"][:, :, None])[:, :, 0]
+    rest = np.zeros((len(contact), len(stored["mean"]) - contact.shape[1]), np.float32)
+    bases["contact_weights"] = np.concatenate([contact, rest], axis=1)
+    return bases

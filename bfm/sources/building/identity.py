@@ -1,8 +1,8 @@
 """Identity modes at the landmarks: how faces differ once their expressions are taken off.
 
-Provenance: principal components of the 55 faces of statistics.py, each first freed of its own expression by generalised
-least squares against the expression basis (identity covariance estimated in turn), then made consistent: lips stay
-closed at their rims, irises keep their size and look ahead.
+Provenance: the principal modes of statistics.py, freed of what expressions explain by generalised least squares
+(identity covariance estimated in turn), then made consistent: lips stay closed at their rims, irises keep their size and
+look ahead.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from bfm.landmarks import (
     RIGHT_LID_PAIRS,
     UPPER_LIP_RINGS,
 )
-from bfm.sources.building.anatomy import Anatomy
-from bfm.sources.building.statistics import similarity_align
+from bfm.sources.building.statistics import LandmarkStatistics
 
 _EXPRESSION_PRIOR = 0.35
 """Standard deviation of a channel's weight in a portrait."""
@@ -28,7 +27,7 @@ _EXPRESSION_REMOVED = 0.8
 """Share of what expressions span that is taken off the identity modes: a wide mouth may be either, mostly a smile."""
 
 
-def _expression_free(faces: np.ndarray, expressions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def _expression_free(faces: np.ndarray, expressions: np.ndarray, covariance: tuple) -> np.ndarray:
     """Residuals (n, 1434) mm minus the expression that explains them best given the identity covariance."""
     design = expressions.reshape(len(expressions), -1).T
     basis, spread = covariance
@@ -66,19 +65,15 @@ def _without_expression(modes: np.ndarray, expressions: np.ndarray) -> np.ndarra
     return modes - _EXPRESSION_REMOVED * np.linalg.solve(normal, design @ modes.T).T @ design
 
 
-def identity_modes(faces: np.ndarray, anatomy: Anatomy, expressions: np.ndarray, *, n_modes: int) -> np.ndarray:
+def identity_modes(statistics: LandmarkStatistics, expressions: np.ndarray, *, n_modes: int) -> np.ndarray:
     """Identity modes (n_modes, 478, 3) in mm per standard deviation, strongest first.
 
-    faces (n_faces, 478, 3) any unit; expressions (64, 478, 3) mm at full activation.
+    expressions (64, 478, 3) mm at full activation. The measured modes stand for the faces: their second moments agree.
     """
-    mirrored = faces[:, anatomy.twins] * np.array([-1.0, 1.0, 1.0])
-    cloud = np.concatenate([faces, mirrored]).astype(np.float64)
-    aligned = np.stack([similarity_align(face, anatomy.points) for face in cloud])
-    residual = (aligned - anatomy.points).reshape(len(cloud), -1)
-    basis, spread = np.linalg.svd(residual, full_matrices=False)[2][:20], np.full(20, 12.0)
+    measured = statistics.modes.reshape(len(statistics.modes), -1)
+    basis, spread = np.linalg.svd(measured, full_matrices=False)[2][:20], np.full(20, 12.0)
     for _ in range(4):
-        free = _expression_free(residual, expressions, (basis, spread))
-        _, singular, vt = np.linalg.svd(free, full_matrices=False)
-        basis, spread = vt, singular / np.sqrt(len(cloud) - 1)
+        free = _expression_free(measured, expressions, (basis, spread))
+        _, spread, basis = np.linalg.svd(free, full_matrices=False)
     modes = _without_expression(spread[:n_modes, None] * basis[:n_modes], expressions)
     return _consistent(modes.reshape(n_modes, -1, 3))

@@ -8,10 +8,14 @@ together with their mirror images are kept; no single face can be read back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bfm.landmarks import mirror_indices
+
+STATISTICS_FILE = Path(__file__).with_name("landmark_statistics.npz")
+N_MODES = 70
 
 INTERPUPILLARY_MM = 63.0
 """Mean interpupillary distance of adults (Dodgson 2004, "Variation and extrema of human interpupillary distance")."""
@@ -35,7 +39,7 @@ def similarity_align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     return scale * source @ (u * flip @ vt) + target.mean(0)
 
 
-def measure(faces: np.ndarray, *, n_modes: int) -> LandmarkStatistics:
+def measure(faces: np.ndarray) -> LandmarkStatistics:
     """Symmetric mean and principal modes of faces (n_faces, 478, 3), in millimetres, eyes' midpoint at the origin."""
     mean = faces.mean(0).astype(np.float64)
     twins = mirror_indices(mean)
@@ -48,7 +52,26 @@ def measure(faces: np.ndarray, *, n_modes: int) -> LandmarkStatistics:
         mean -= mean[[33, 133, 159, 145, 263, 362, 386, 374]].mean(0)
         mean *= INTERPUPILLARY_MM / np.linalg.norm(mean[468] - mean[473])
     aligned = np.stack([similarity_align(face, mean) for face in cloud])
-    rest = (aligned - mean).reshape(len(aligned), -1)
-    _, singular, vt = np.linalg.svd(rest, full_matrices=False)
-    spread = singular[:n_modes] / np.sqrt(len(faces) - 1) / np.sqrt(2.0)
-    return LandmarkStatistics(mean, (spread[:, None] * vt[:n_modes]).reshape(-1, *mean.shape), twins)
+    _, singular, vt = np.linalg.svd((aligned - mean).reshape(len(aligned), -1), full_matrices=False)
+    spread = singular[:N_MODES] / np.sqrt(len(cloud) - 1)
+    return LandmarkStatistics(mean, (spread[:, None] * vt[:N_MODES]).reshape(-1, *mean.shape), twins)
+
+
+def save_statistics(statistics: LandmarkStatistics, path: Path) -> None:
+    """Write the statistics, rounded to what the measurement is worth, replacing the file at once."""
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(
+        temporary,
+        mean=statistics.mean.astype(np.float32),
+        modes=statistics.modes.astype(np.float16),
+        twins=statistics.twins.astype(np.int16),
+    )
+    temporary.replace(path)
+
+
+def load_statistics(path: Path) -> LandmarkStatistics:
+    """The shipped statistics."""
+    with np.load(path, allow_pickle=False) as stored:
+        return LandmarkStatistics(
+            stored["mean"].astype(np.float64), stored["modes"].astype(np.float64), stored["twins"].astype(np.int64)
+        )

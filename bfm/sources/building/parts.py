@@ -1,0 +1,206 @@
+"""Parts that are not skin: eyeballs, teeth and gums, tongue, and the ears' shells. Millimetres, quads, outside facing out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bfm.sources.building.anatomy import EYEBALL_RADIUS, IRIS_RADIUS, Anatomy
+
+PUPIL_RADIUS = 2.0
+"""mm; pupil diameter about 4 mm in indoor light (Watson & Yellott 2012)."""
+
+# Crown widths in mm along half an arch from the midline, and heights (Nelson, "Wheeler's Dental Anatomy").
+UPPER_TEETH = ((8.5, 10.5), (6.5, 9.0), (7.5, 10.0), (7.0, 8.5), (7.0, 8.5), (10.0, 7.5), (9.0, 7.0))
+LOWER_TEETH = ((5.0, 9.0), (5.5, 9.5), (7.0, 11.0), (7.0, 8.5), (7.0, 8.0), (11.0, 7.5), (10.5, 7.0))
+
+
+EYE_COLUMNS = 28
+IRIS_ROW = 7
+"""The eyeball's ring of vertices at the iris's rim."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """points (n, 3) mm; quads (m, 4); region (n,) names; bone (n,): "skull", "jaw", "left_eye", "right_eye", "tongue"."""
+
+    points: np.ndarray
+    quads: np.ndarray
+    region: np.ndarray
+    bone: str
+
+
+def grid_quads(n_rows: int, n_columns: int, *, closed: bool = False) -> np.ndarray:
+    """Quads (m, 4) of a grid stored row by row; closed joins the last column to the first."""
+    columns = np.arange(n_columns if closed else n_columns - 1)
+    rows = np.arange(n_rows - 1)[:, None] * n_columns
+    a, b = rows + columns, rows + (columns + 1) % n_columns
+    return np.stack([a, b, b + n_columns, a + n_columns], axis=-1).reshape(-1, 4)
+
+
+def eyeball(center: np.ndarray, *, bone: str) -> Part:
+    """An eyeball looking along +Z: rings from the pupil's middle to the back; the iris lies a little behind the cornea."""
+    n = EYE_COLUMNS
+    iris = np.arcsin(IRIS_RADIUS / EYEBALL_RADIUS)
+    pupil = np.arcsin(PUPIL_RADIUS / EYEBALL_RADIUS)
+    angles = np.concatenate(
+        [[0.02, 0.6 * pupil, pupil, pupil + 0.03], np.linspace(pupil + 0.1, iris - 0.05, 3), [iris, iris + 0.05]]
+        + [np.linspace(iris + 0.16, 3.0, 11)]
+    )
+    around = np.arange(n) / n * 2.0 * np.pi
+    ring = np.stack([np.cos(around), np.sin(around), np.zeros(n)], axis=1)
+    rows, region = [], []
+    for angle in angles:
+        bulge = 0.35 * np.exp(-((angle / iris) ** 2) * 1.5)
+        rows.append(ring * np.sin(angle) * EYEBALL_RADIUS + [0.0, 0.0, np.cos(angle) * EYEBALL_RADIUS + bulge])
+        name = "pupil" if angle <= pupil + 1e-6 else "iris" if angle <= iris + 1e-6 else "sclera"
+        region += [name] * n
+    points = np.concatenate(rows) + center
+    return Part(points, grid_quads(len(angles), n, closed=True), np.array(region), bone)
+
+
+def _arch(arc: np.ndarray, *, half_width: float, depth: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points and outward normals (n, 2) in x and z along a dental arch at signed arc lengths (n,) mm from its middle."""
+    angle = np.linspace(-1.57, 1.57, 400)
+    curve = np.stack([half_width * np.sin(angle), depth * (np.cos(angle) - 1.0)], axis=1)
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+    length -= length[-1] / 2.0
+    at = np.stack([np.interp(arc, length, curve[:, k]) for k in (0, 1)], axis=1)
+    ahead = np.clip(arc, length[0] + 0.5, length[-1] - 0.5)
+    step = np.stack([np.interp(ahead + 0.5, length, curve[:, k]) for k in (0, 1)], axis=1)
+    step = step - np.stack([np.interp(ahead - 0.5, length, curve[:, k]) for k in (0, 1)], axis=1)
+    normal = np.stack([-step[:, 1], step[:, 0]], axis=1)
+    return at, normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+
+def _tooth(middle: float, width: float, height: float, index: int, arch: dict, *, up: float) -> tuple:
+    """One crown as a closed grid of rows from gum to edge around its outline; (points, quads)."""
+    n = 12
+    around = np.arange(n) / n * 2.0 * np.pi
+    thick = 2.6 + 0.9 * min(index, 5)
+    square = lambda t: np.sign(t) * np.abs(t) ** 0.6  # noqa: E731
+    rows = []
+    for share, wide, deep in ((-0.35, 0.80, 0.9), (0.0, 0.84, 1.0), (0.35, 0.95, 1.0), (0.75, 0.98, 0.75),
+                              (0.95, 0.93, 0.42), (1.0, 0.80, 0.25)):  # fmt: skip
+        deep = deep if index < 3 else max(deep, 0.72)
+        along = middle + square(np.cos(around)) * wide * width / 2.0
+        at, normal = _arch(along, half_width=arch["half_width"], depth=arch["depth"])
+        out = square(np.sin(around)) * deep * thick - thick * 0.9
+        flat = at + normal * out[:, None]
+        y = np.full(n, arch["edge"] + up * height * (1.0 - share))
+        rows.append(np.stack([flat[:, 0], y, flat[:, 1] + arch["front"]], axis=1))
+    rows.append(np.repeat(rows[-1].mean(0, keepdims=True), n, axis=0))
+    return np.concatenate(rows), grid_quads(len(rows), n, closed=True)
+
+
+def teeth(anatomy: Anatomy, *, upper: bool) -> Part:
+    """One row of fourteen teeth with its gum, on the skull (upper) or the jaw (lower)."""
+    front = anatomy.points[13, 2]
+    seam = anatomy.mouth_height
+    arch = (
+        {"half_width": 27.0, "depth": 49.0, "front": front - 4.6, "edge": seam - 1.6}
+        if upper
+        else {"half_width": 25.0, "depth": 48.0, "front": front - 7.4, "edge": seam - 0.6}
+    )
+    up = 1.0 if upper else -1.0
+    points, quads, region = [], [], []
+    for side in (-1.0, 1.0):
+        arc = 0.0
+        for index, (width, height) in enumerate(UPPER_TEETH if upper else LOWER_TEETH):
+            middle, arc = side * (arc + width / 2.0), arc + width
+            crown, faces = _tooth(middle, width, height, index, arch, up=up)
+            quads.append(faces + sum(map(len, points)))
+            points.append(crown)
+            region += ["teeth"] * len(crown)
+    gum, faces = _gum(arch, up=up)
+    quads.append(faces + sum(map(len, points)))
+    points.append(gum)
+    region += ["gums"] * len(gum)
+    return _outward(Part(np.concatenate(points), np.concatenate(quads), np.array(region), "skull" if upper else "jaw"))
+
+
+def _gum(arch: dict, *, up: float) -> tuple[np.ndarray, np.ndarray]:
+    """The gum above or below a row of teeth, scalloped between them: a band over the front and back of the arch."""
+    arc = np.linspace(-54.0, 54.0, 61)
+    at, normal = _arch(arc, half_width=arch["half_width"], depth=arch["depth"])
+    rows = []
+    for height, out in ((7.0, -5.2), (6.4, -0.6), (8.5, 0.5), (12.5, 0.2), (16.0, -1.5), (15.0, -7.0), (8.0, -8.0)):
+        flat = at + normal * out
+        y = arch["edge"] + up * (height + (1.2 * np.cos(arc * 2 * np.pi / 7.6) if height < 7 else 0.0))
+        rows.append(np.stack([flat[:, 0], np.broadcast_to(y, len(arc)), flat[:, 1] + arch["front"]], axis=1))
+    return np.concatenate(rows), grid_quads(len(rows), len(arc))
+
+
+def tongue(anatomy: Anatomy) -> Part:
+    """A tongue at rest: sections from the root to the tip, its edge just behind the lower teeth."""
+    n, n_rows = 16, 13
+    around = np.arange(n) / n * 2.0 * np.pi
+    tip = np.array([0.0, anatomy.mouth_height - 3.0, anatomy.points[13, 2] - 11.5])
+    rows = []
+    for share in np.linspace(0.0, 1.0, n_rows):
+        width = 20.0 * (1.0 - share**3.2) ** 0.6 + 0.4
+        high = 8.0 * (1.0 - share**2.2) ** 0.6 + 0.5
+        center = tip + np.array([0.0, 3.0 * np.sin(share * np.pi) - 16.0 * (1.0 - share) ** 3, -56.0 * (1.0 - share)])
+        groove = np.where(np.sin(around) > 0, -1.4 * np.exp(-((np.cos(around) / 0.25) ** 2)) * (1.0 - share), 0.0)
+        rows.append(center + np.stack([width * np.cos(around), high * np.sin(around) + groove, np.zeros(n)], axis=1))
+    rows.append(np.repeat(rows[-1].mean(0, keepdims=True) + [0.0, 0.0, 0.4], n, axis=0))
+    points = np.concatenate(rows)
+    return _outward(Part(points, grid_quads(len(rows), n, closed=True), np.full(len(points), "tongue"), "tongue"))
+
+
+def _outward(part: Part) -> Part:
+    """The part with quads wound so that its enclosed volume is positive."""
+    corners = part.points[part.quads] - part.points.mean(0)
+    volume = np.einsum("qc,qc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    volume += np.einsum("qc,qc->", corners[:, 0], np.cross(corners[:, 2], corners[:, 3]))
+    return part if volume > 0 else Part(part.points, part.quads[:, ::-1], part.region, part.bone)
+
+
+EAR_PLACE = np.array([67.5, -15.0, -76.0])
+"""mm; the middle of the left ear's attachment."""
+
+
+def left_ear() -> Part:
+    """The left ear: front with helix, antihelix, concha, tragus and lobe, and its back; 62 mm high, 35 mm wide."""
+    n, radii = 44, np.array([0.0, 0.16, 0.3, 0.42, 0.52, 0.62, 0.71, 0.79, 0.86, 0.92, 0.965, 1.0])
+    angle = np.arange(n) / n * 2.0 * np.pi  # 0 = towards the back of the head, a quarter turn = up
+    outline = _ear_outline(angle)
+    front = np.concatenate([_ear_row(radius, angle, outline, _ear_relief(radius, angle)) for radius in radii])
+    back_rows = [(1.01, -3.0), (0.97, -5.5), (0.80, -8.5), (0.60, -12.0), (0.45, -17.0)]
+    back = np.concatenate([_ear_row(r, angle, outline, np.full(n, depth)) for r, depth in back_rows])
+    points = np.concatenate([front, back])
+    quads = grid_quads(len(radii) + len(back_rows), n, closed=True)
+    # Local axes: x towards the back of the head, y up, z away from the head; the ear stands off by about 25 degrees.
+    flare, tilt = np.radians(19.0), np.radians(10.0)
+    backwards, out = -points[:, 0], points[:, 2] + np.tan(flare) * (points[:, 0] + 14.0)
+    y = points[:, 1] * np.cos(tilt) - backwards * np.sin(tilt) * -1.0
+    z = backwards * np.cos(tilt) - points[:, 1] * np.sin(tilt)
+    placed = EAR_PLACE + np.stack([out, y, z], axis=1)
+    return _outward(Part(placed, quads, np.full(len(placed), "ear"), "skull"))
+
+
+def _ear_outline(angle: np.ndarray) -> np.ndarray:
+    """Radius in mm of the ear's outline at angles (n,): broad above, narrow at the lobe, flat where it attaches."""
+    y = np.sin(angle)
+    high = np.where(y > 0, 31.0, 31.0)
+    wide = np.where(np.cos(angle) > 0, 18.5 - 5.5 * np.clip(-y, 0, 1), 13.0 - 3.0 * np.clip(-y, 0, 1))
+    return high * wide / np.sqrt((wide * y) ** 2 + (high * np.cos(angle)) ** 2)
+
+
+def _ear_row(radius: float, angle: np.ndarray, outline: np.ndarray, height: np.ndarray) -> np.ndarray:
+    reach = radius * outline
+    return np.stack([reach * np.cos(angle), reach * np.sin(angle), height], axis=1)
+
+
+def _ear_relief(radius: float, angle: np.ndarray) -> np.ndarray:
+    """Height in mm of the ear's front: bowl of the concha, antihelix, groove, and the helix rolled over the rim."""
+    y, x = np.sin(angle), np.cos(angle)
+    rim = np.clip(0.75 + 0.5 * y + 0.4 * x, 0.0, 1.0)
+    helix = 3.8 * np.exp(-(((radius - 0.93) / 0.055) ** 2)) * rim
+    groove = -1.8 * np.exp(-(((radius - 0.80) / 0.06) ** 2)) * rim
+    antihelix = 3.0 * np.exp(-(((radius - 0.62) / 0.09) ** 2)) * np.clip(0.45 + 0.8 * x + 0.1 * y, 0.0, 1.0)
+    bowl = -7.5 * np.exp(-((radius / 0.46) ** 4)) * (1.0 if radius < 0.9 else 0.0)
+    tragus = 4.0 * np.exp(-(((radius - 0.55) / 0.16) ** 2)) * np.clip(-x - 0.55, 0.0, 1.0) / 0.45
+    lobe = 1.5 * np.clip(-y - 0.4, 0.0, 1.0) * np.exp(-(((radius - 0.75) / 0.25) ** 2))
+    return helix + groove + antihelix + bowl + tragus + lobe
