@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..audio.articulation import ARTICULATORS
+from ..audio.features import FEATURE_RATE
 from ..audio.phones import BILABIALS, LABIODENTALS, PHONE_INDEX, PHONES
 from ..errors import InputError
 from ..models.speech import SpeechNetwork, SpeechNetworkConfig, SpeechOutput
@@ -31,8 +32,8 @@ LABIAL_PHONE_WEIGHT = 1.6
 class TrainingPlan:
     """How long and how fast to train; steps may be raised later, the run then goes on."""
 
-    steps: int = 5000
-    batch: int = 32
+    steps: int = 3600
+    batch: int = 24
     learning_rate: float = 2e-3
     warm_up: int = 200
     weight_decay: float = 0.01
@@ -108,6 +109,65 @@ def _check_corpus(corpus: Path) -> None:
         raise InputError(f"No speech corpus in {corpus}: make one with 'emorig train synthesise' first.")
 
 
+class SpeechTraining:
+    """The state of a run: network, optimiser, averaged weights and the step they have reached."""
+
+    def __init__(self, plan: TrainingPlan, config: SpeechNetworkConfig) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.network = SpeechNetwork(config)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        )
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.step = 0
+
+    def resume(self, checkpoint: Path) -> None:
+        """Goes on from a checkpoint file."""
+        saved = torch.load(checkpoint, weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average, self.step = saved["average"], saved["step"]
+
+    def save(self, checkpoint: Path) -> None:
+        """Writes a checkpoint under a temporary name, then renames."""
+        temporary = checkpoint.with_suffix(".part")
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save({**state, "average": self.average, "step": self.step}, temporary)
+        temporary.replace(checkpoint)
+
+    def advance(self, batch: tuple[Tensor, ...], loss: SpeechLoss) -> dict[str, float]:
+        """One step on a batch; returns the parts of the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = _learning_rate(self.plan, self.step)
+        mels, moves, phones, stress = batch
+        self.network.train()
+        parts = loss(self.network(mels), moves, phones, stress)
+        self.optimizer.zero_grad()
+        sum(parts.values()).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        share = min(self.plan.averaging, (self.step + 1) / (self.step + 10))
+        for name, value in self.network.state_dict().items():
+            self.average[name].lerp_(value, 1.0 - share)
+        self.step += 1
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+
+def _provenance(plan: TrainingPlan, config: SpeechNetworkConfig, corpus: Path, hours: float) -> dict[str, str]:
+    """What the weights file says of itself."""
+    return {
+        "config": json.dumps(asdict(config)),
+        "articulators": json.dumps(ARTICULATORS),
+        "phones": json.dumps(PHONES),
+        "plan": json.dumps(asdict(plan)),
+        "seed": str(plan.seed),
+        "command": f"emorig train speech --steps {plan.steps} --seed {plan.seed}",
+        "corpus_sha256": corpus_hash(corpus),
+        "corpus_hours": f"{hours:.2f}",
+    }
+
+
 def train_speech(
     corpus: Path,
     weights: Path,
@@ -122,50 +182,20 @@ def train_speech(
     """
     corpus, weights = Path(corpus), Path(weights)
     _check_corpus(corpus)
-    torch.manual_seed(plan.seed)
     examples = load_examples(corpus)
     lengths = np.array([len(e.mels) for e in examples], float)
-    deviations = np.concatenate([e.articulators[::7] for e in examples]).astype(np.float32).std(0)
+    loss = SpeechLoss(np.concatenate([e.articulators[::7] for e in examples]).astype(np.float32).std(0))
     config = SpeechNetworkConfig(n_articulators=len(ARTICULATORS), n_phones=len(PHONES))
-    network = SpeechNetwork(config)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    metadata = {
-        "config": json.dumps(asdict(config)),
-        "articulators": json.dumps(ARTICULATORS),
-        "phones": json.dumps(PHONES),
-        "plan": json.dumps(asdict(plan)),
-        "seed": str(plan.seed),
-        "command": f"emorig train speech --steps {plan.steps} --seed {plan.seed}",
-        "corpus_sha256": corpus_hash(corpus),
-        "corpus_hours": f"{lengths.sum() / 360000:.2f}",
-    }
-    loss = SpeechLoss(deviations)
+    metadata = _provenance(plan, config, corpus, lengths.sum() / (3600 * FEATURE_RATE))
+    training = SpeechTraining(plan, config)
     checkpoint = weights.with_suffix(".checkpoint.pt")
-    first = 0
     if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average, first = saved["average"], saved["step"]
-    for step in range(first, plan.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(plan, step)
-        mels, moves, phones, stress = _batch(examples, lengths / lengths.sum(), plan, step)
-        network.train()
-        parts = loss(network(mels), moves, phones, stress)
-        optimizer.zero_grad()
-        sum(parts.values()).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        share = min(plan.averaging, (step + 1) / (step + 10))
-        for name, value in network.state_dict().items():
-            average[name].lerp_(value, 1.0 - share)
-        if progress is not None and (step % 50 == 0 or step + 1 == plan.steps):
-            progress(step, {name: float(value.detach()) for name, value in parts.items()})
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
-            _write_weights(weights, average, {**metadata, "step": str(step + 1)})
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-            temporary = checkpoint.with_suffix(".part")
-            torch.save({**state, "step": step + 1}, temporary)
-            temporary.replace(checkpoint)
+        training.resume(checkpoint)
+    while training.step < plan.steps:
+        parts = training.advance(_batch(examples, lengths / lengths.sum(), plan, training.step), loss)
+        is_last = training.step == plan.steps
+        if progress is not None and (training.step % 50 == 0 or is_last):
+            progress(training.step, parts)
+        if training.step % plan.save_every == 0 or is_last:
+            _write_weights(weights, training.average, {**metadata, "step": str(training.step)})
+            training.save(checkpoint)
