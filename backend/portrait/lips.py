@@ -11,7 +11,7 @@ from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.plate import Plate
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
-CLOSED_GAP = 0.045  # of the mouth's width: lips nearer than this in the photo are taken to touch
+CLOSED_GAP = 0.05  # of the mouth's width: lips nearer than this in the photo are taken to touch
 SEAM_SEARCH = 0.05  # of the mouth's width, up and down
 # No opening is wider at these nine places than this share of the opening's middle: measured on 1,350 frames of open
 # mouths (medians 0.35 0.60 0.82 0.96 1), with a quarter to spare at the corners.

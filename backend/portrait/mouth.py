@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.portrait.lips import MouthRest, mouth_width
+from backend.portrait.lips import mouth_width
 from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
 from backend.portrait.plate import Plate
 from backend.portrait.teeth import LOWER_ROW, UPPER_ROW, RowPicture, draw_row
@@ -24,6 +24,7 @@ TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
+LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
 LIPS = INNER_UPPER + INNER_LOWER
@@ -42,7 +43,7 @@ class MouthColors:
 class Mouth:
     """Draws the mouth's inside over a frame."""
 
-    def __init__(self, plate: Plate, motion: FaceMotion, rest: MouthRest) -> None:
+    def __init__(self, plate: Plate, motion: FaceMotion) -> None:
         self._motion = motion
         self._rest = plate.landmarks[LIPS] - plate.landmarks[LIPS].mean(axis=0)
         neutral = motion.neutral().landmarks
@@ -56,8 +57,12 @@ class Mouth:
         self._axes = unit * np.stack([axis, [axis[1], -axis[0], 0.0]])  # dm per mm: to the left, down
         self._per_mm = mouth_width(neutral) / MOUTH_WIDTH_MM
         self._scale = min(1.0, FINEST / self._per_mm)
-        self._photo = None if rest.is_closed else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
-        colors = mouth_colors(plate, rest)
+        self._photo = (
+            None
+            if _opening(plate.landmarks) < LEAST_OPENING
+            else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
+        )
+        colors = mouth_colors(plate)
         self._colors = colors
         per_mm = 1.5 * self._per_mm * self._scale
         self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
@@ -135,7 +140,13 @@ class Mouth:
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
 
 
-def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
+def _opening(landmarks: np.ndarray) -> float:
+    """Distance between the lips' rims over the mouth's width."""
+    gaps = np.linalg.norm(landmarks[INNER_LOWER[3:8]] - landmarks[INNER_UPPER[3:8]], axis=1)
+    return float(np.median(gaps)) / mouth_width(landmarks)
+
+
+def mouth_colors(plate: Plate) -> MouthColors:
     """Colours for the mouth's inside from the photo's skin, lips, eye whites and, where they show, teeth."""
     tones = face_tones(plate)
     tint = tones.white / max(float(tones.white.mean()), 1.0)
@@ -144,7 +155,7 @@ def mouth_colors(plate: Plate, rest: MouthRest) -> MouthColors:
     skin_level = float(tones.skin_bright.mean())
     level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
     enamel = level * tint * np.float32([1.03, 0.985, 0.90])
-    if not rest.is_closed and tones.inside_bright is not None:
+    if _opening(plate.landmarks) >= LEAST_OPENING and tones.inside_bright is not None:
         enamel = np.maximum(0.9 * enamel, np.minimum(tones.inside_bright, 1.15 * enamel))
     lips, skin = tones.lips, tones.skin
     flesh = 0.6 * lips + 0.4 * skin * np.float32([0.95, 0.62, 0.60])

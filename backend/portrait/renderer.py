@@ -40,7 +40,7 @@ class WarpRenderer:
         self._motion = FaceMotion(portrait, plate)
         self._seal = LipSeal(self._motion, rest, plate)
         self._mesh = WarpMesh(plate, self._motion)
-        self._mouth = Mouth(plate, self._motion, rest)
+        self._mouth = Mouth(plate, self._motion)
         self._eyes = Eyes(plate, self._motion.rest_weights)
         self._shading = SkinShading(plate, self._motion.rest_weights)
         self._roi = _region(self._mesh.rest, plate.image.shape)
@@ -99,7 +99,9 @@ class WarpRenderer:
         self._depth.fill(np.inf)
         vertices[:, :2] -= self._origin
         draw_values(vertices, self._mesh.triangles, self._mesh.rest - self._origin, self._flow, self._depth)
-        return self._flow
+        # where the chin overlaps the neck the flow jumps: a jump over one pixel would show as stairs
+        shift = cv2.blur(cv2.subtract(self._flow, self._identity), (3, 3))
+        return cv2.add(shift, self._identity, dst=self._flow)
 
 
 def _region(vertices: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:

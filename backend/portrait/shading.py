@@ -19,7 +19,7 @@ from bfm.coefficients import CHANNEL_INDEX
 
 MAP_FACE_HEIGHT = 220.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
 LEAST_SHOWN = 0.01  # of full activation
-RELAXING = 0.5  # how much a photo's own fold fades when its expression is taken away
+RELAXING = 0.2  # how much a photo's own fold fades when its expression is taken away
 WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than red
 
 
@@ -56,7 +56,7 @@ FOLDS = (
     Fold(  # nasolabial
         ({129: 0.45, 64: 0.55}, {203: 0.6, 165: 0.4}, {206: 0.6, 92: 0.4}, {216: 0.55, 57: 0.45}, {212: 0.8, 57: 0.2},
          {212: 0.3, 210: 0.4, 214: 0.3}),
-        0.016, 0.22, 0.08, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
+        0.019, 0.17, 0.055, 205, {"mouthSmileRight": 0.8, "noseSneerRight": 0.7, "mouthUpperUpRight": 0.4,
                                  "cheekSquintRight": 0.25, "mouthDimpleRight": 0.3},
     ),
     Fold(  # beside the corner of a wide smile
@@ -141,7 +141,7 @@ class SkinShading:
         """Darkens and brightens pixels (h, w, ≥3) float32 of the region in place for channel weights (64,)."""
         change = np.clip(weights, 0.0, 1.0) - np.clip(self._rest, 0.0, 1.0)
         drive = self._drives @ np.where(change < 0.0, RELAXING * change, change)
-        drive = np.clip(drive, -0.6, 1.15)
+        drive = np.clip(drive, -0.2, 1.15)
         active = np.abs(drive) > LEAST_SHOWN
         if not active.any():
             return
