@@ -29,3 +29,22 @@ def performance_from_curves(curves: AnimationCurves) -> Performance:
         head_translation=np.zeros((curves.n_frames, 3), np.float32),
         frame_rate=curves.frame_rate,
     )
+
+
+def mixed_from(poses: np.ndarray, weights: np.ndarray, *, sweeps: int = 40, ridge: float = 1e-3) -> np.ndarray:
+    """Amounts (n_frames, n_poses) 0-1 of poses (n_poses, n_channels) whose sum is nearest to weights (n_frames, …).
+
+    Bounded least squares by coordinate descent, all frames at once; a little ridge settles poses that look alike.
+    """
+    poses, weights = np.asarray(poses, np.float64), np.asarray(weights, np.float64)
+    gram = poses @ poses.T + ridge * np.eye(len(poses))
+    wanted = weights @ poses.T
+    amounts = np.zeros_like(wanted)
+    for _ in range(sweeps):
+        before = amounts.copy()
+        for j in range(len(poses)):
+            rest = wanted[:, j] - amounts @ gram[:, j] + amounts[:, j] * gram[j, j]
+            amounts[:, j] = np.clip(rest / gram[j, j], 0.0, 1.0)
+        if np.abs(amounts - before).max(initial=0.0) < 1e-4:
+            break
+    return amounts.astype(np.float32)

@@ -1,0 +1,124 @@
+"""Mouth switches for drawn animation: Rhubarb's shapes, and Preston Blair's for Moho and Papagayo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from backend.errors import InputError
+from backend.export.options import ExportOptions
+from backend.export.visemes import VISEMES, viseme_segments, viseme_weights
+from blender_addon.protocol.types import AnimationCurves
+
+# Rhubarb: A closed, B teeth together, C open, D wide open, E rounded, F puckered, G teeth on the lip, H tongue up,
+# X at rest.
+RHUBARB = dict(zip(VISEMES, ("X", "A", "G", "B", "B", "B", "B", "B", "B", "E", "D", "C", "B", "E", "F")))
+PRESTON_BLAIR = dict(
+    zip(
+        VISEMES,
+        ("rest", "MBP", "FV", "etc", "etc", "etc", "etc", "etc", "etc", "etc", "AI", "E", "E", "O", "U"),
+    )
+)
+SHORTEST = 0.04  # seconds; a drawn mouth that shows for less flickers
+Cue = tuple[float, float, str]
+
+
+def mouth_cues(curves: AnimationCurves, mouths: dict[str, str], *, tongue: str, glide: str) -> list[Cue]:
+    """(start s, end s, mouth) that cover the whole performance, neighbours different, none shorter than SHORTEST.
+
+    tongue: the mouth of L, glide: of W, which visemes do not tell apart.
+    """
+    duration = curves.n_frames / curves.frame_rate
+    if curves.phones:
+        own = {"L": tongue, "W": glide}
+        segments = []
+        for phone in curves.phones:
+            parts = viseme_segments((phone,))
+            segments += [(start, end, own.get(phone.label, mouths[viseme])) for start, end, viseme in parts]
+    else:
+        strongest = viseme_weights(curves).argmax(1)
+        step = 1.0 / curves.frame_rate
+        segments = [(i * step, (i + 1) * step, mouths[VISEMES[v]]) for i, v in enumerate(strongest.tolist())]
+    return _merged(_covering(segments, mouths["sil"], duration))
+
+
+def _covering(segments: list[Cue], rest: str, duration: float) -> list[Cue]:
+    """Segments in time order without overlap, gaps filled with the mouth at rest."""
+    cues, now = [], 0.0
+    for start, end, mouth in sorted(segments):
+        start, end = max(start, now), min(end, duration)
+        if end <= start:
+            continue
+        if start > now + 1e-6:
+            cues.append((now, start, rest))
+        cues.append((start, end, mouth))
+        now = end
+    if now < duration - 1e-6:
+        cues.append((now, duration, rest))
+    return cues
+
+
+def _merged(cues: list[Cue]) -> list[Cue]:
+    """Neighbours of the same mouth joined; what is shorter than SHORTEST goes to the cue before it."""
+    merged: list[Cue] = []
+    for start, end, mouth in cues:
+        short = end - start < SHORTEST - 1e-6
+        if merged and (mouth == merged[-1][2] or short):
+            merged[-1] = (merged[-1][0], end, merged[-1][2])
+        else:
+            merged.append((start, end, mouth))
+    return merged
+
+
+def write_rhubarb(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
+    """Writes Rhubarb Lip Sync's TSV, or its JSON for the suffix .json."""
+    cues = mouth_cues(curves, RHUBARB, tongue="H", glide="F")
+    if path.suffix.lower() == ".json":
+        metadata = {"soundFile": str(options.audio or ""), "duration": round(cues[-1][1], 2)}
+        rows = [{"start": round(a, 2), "end": round(b, 2), "value": mouth} for a, b, mouth in cues]
+        path.write_text(json.dumps({"metadata": metadata, "mouthCues": rows}, indent=2) + "\n", encoding="utf-8")
+        return
+    lines = [f"{start:.2f}\t{mouth}" for start, _, mouth in cues] + [f"{cues[-1][1]:.2f}\tX"]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii", newline="")
+
+
+def write_moho(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
+    """Writes Moho's (Anime Studio's) switch track; frames count from 1 at the curves' rate."""
+    rows = _frames(mouth_cues(curves, PRESTON_BLAIR, tongue="L", glide="WQ"), curves.frame_rate)
+    rows.append((curves.n_frames + 1, "rest"))
+    path.write_text("\n".join(["MohoSwitch1", *(f"{frame} {mouth}" for frame, mouth in rows)]) + "\n", encoding="ascii")
+
+
+def write_papagayo(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
+    """Writes a Papagayo project with one voice; each stretch of speech between rests is a phrase of one word."""
+    if not float(curves.frame_rate).is_integer():
+        raise InputError(f"Papagayo knows whole frame rates only, not {curves.frame_rate:g}: use --fps.")
+    cues = mouth_cues(curves, PRESTON_BLAIR, tongue="L", glide="WQ")
+    words: list[list[tuple[int, str]]] = []
+    speaking = False
+    for frame, mouth in _frames(cues, curves.frame_rate):
+        if mouth == "rest" and not speaking:
+            continue
+        if not speaking:
+            words.append([])
+        # A rest belongs to the word that it ends.
+        words[-1].append((frame, mouth))
+        speaking = mouth != "rest"
+    names = [f"speech{i}" for i in range(1, len(words) + 1)]
+    sound = options.audio.name if options.audio else ""
+    lines = ["lipsync version 1", sound, f"{curves.frame_rate:.0f}", str(curves.n_frames), "1"]
+    lines += ["\tVoice 1", "\t" + "|".join(names), f"\t{len(words)}"]
+    for i, word in enumerate(words):
+        start, end = word[0][0], word[-1][0]
+        lines += [f"\t\t{names[i]}", f"\t\t{start}", f"\t\t{end}", "\t\t1"]
+        lines.append(f"\t\t\t{names[i]} {start} {end} {len(word)}")
+        lines += [f"\t\t\t\t{frame} {mouth}" for frame, mouth in word]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+
+
+def _frames(cues: list[Cue], frame_rate: float) -> list[tuple[int, str]]:
+    """(frame counted from 1, mouth) of cues; where two fall on one frame the later is shown."""
+    frames = {int(np.floor(start * frame_rate + 0.5)) + 1: mouth for start, _, mouth in cues}
+    return sorted(frames.items())
