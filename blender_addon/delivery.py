@@ -9,7 +9,7 @@ import bpy
 
 from . import runtime
 from .curves_file import SUFFIX, load_curves, save_curves
-from .footage import add_movie, output_path
+from .footage import add_movie, output_path, stored_path
 from .keyframes import scene_frames
 from .protocol.errors import InputError
 from .protocol.messages import Cancelled, Curves, Failed, Finished, Frame, Notice
@@ -120,11 +120,20 @@ def place_video(scene, path: str) -> str:
 
 def stored_curves(shot) -> AnimationCurves:
     """The curves received last, from memory or from the shot's file. Raises InputError."""
-    if runtime.received is None:
-        if not shot.curves_path:
-            raise InputError("There are no curves yet: animate the shot first.")
+    if not shot.curves_path:
+        raise InputError("There are no curves yet: animate the shot first.")
+    if runtime.received is None or runtime.received_path != shot.curves_path:
         runtime.received = load_curves(Path(bpy.path.abspath(shot.curves_path)))
+        runtime.received_path = shot.curves_path
     return runtime.received
+
+
+def job_scene():
+    """The scene that the job belongs to. Raises InputError where it is gone."""
+    scene = bpy.data.scenes.get(runtime.memo.get("scene", ""))
+    if scene is None:
+        raise InputError("The scene of the shot is gone, so its results were not applied.")
+    return scene
 
 
 def bone_of(shot) -> str:
@@ -136,12 +145,12 @@ def _remember(shot, curves: AnimationCurves) -> None:
     path = output_path(shot.output_folder, *runtime.memo.get("stems", ("shot",)), suffix=SUFFIX)
     save_curves(path, curves)
     runtime.memo["stem_path"] = path
-    shot.curves_path = str(path)
+    shot.curves_path = runtime.received_path = stored_path(path)
 
 
 def _write_video(data: bytes) -> Path:
     """Writes the video beside its curves, complete or not at all. Raises InputError."""
-    shot = bpy.data.scenes[runtime.memo["scene"]].emorig
+    shot = job_scene().emorig
     stem_path = runtime.memo.get("stem_path")
     path = (
         stem_path.with_suffix(".mp4")

@@ -85,7 +85,7 @@ def add_movie(scene, path: str, *, start_frame: int, with_sound: bool):
 
     Returns (movie strip, whether the sound could be added). Raises InputError where Blender cannot read the video.
     """
-    collection = strips(scene, create=True)
+    collection, path = strips(scene, create=True), stored_path(Path(path))
     for name in (STRIP_NAME, SOUND_NAME):
         if collection.get(name) is not None:
             collection.remove(collection[name])
@@ -116,6 +116,14 @@ def output_path(folder: str, *stems: str, suffix: str) -> Path:
         raise InputError(f"Cannot write to the output folder '{place}': choose another.") from error
     numbers = (int(m.group(1)) for f in place.iterdir() if (m := re.match(re.escape(stem) + r"_(\d{3,})\.", f.name)))
     return place / f"{stem}_{max(numbers, default=0) + 1:03d}{suffix}"
+
+
+def stored_path(path: Path) -> str:
+    """A path as Blender files keep it: relative to the saved file where that is possible."""
+    try:
+        return bpy.path.relpath(str(path)) if bpy.data.filepath else str(path)
+    except ValueError:  # on another drive
+        return str(path)
 
 
 def default_folder() -> Path:

@@ -11,6 +11,7 @@ from .protocol.errors import InputError
 
 HEAD_FILE = Path(__file__).parent / "data" / "head.npz"
 COLORS = "Skin"
+SKIN = (0.55, 0.36, 0.28, 1.0)  # linear RGBA
 
 
 def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
@@ -78,6 +79,7 @@ def _paint(mesh, data: dict[str, np.ndarray]) -> None:
         layer = mesh.uv_layers.new(name="UVMap")
         layer.data.foreach_set("uv", data["uv"].astype(np.float32)[corners].ravel())
     material = bpy.data.materials.new("EmoRig Skin")
+    material.diffuse_color = SKIN
     material.use_nodes = True
     shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Roughness"].default_value = 0.5
@@ -89,5 +91,5 @@ def _paint(mesh, data: dict[str, np.ndarray]) -> None:
         reader.layer_name = COLORS
         material.node_tree.links.new(reader.outputs["Color"], shader.inputs["Base Color"])
     else:
-        shader.inputs["Base Color"].default_value = (0.62, 0.42, 0.33, 1.0)
+        shader.inputs["Base Color"].default_value = SKIN
     mesh.materials.append(material)

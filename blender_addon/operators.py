@@ -204,9 +204,9 @@ class EMORIG_OT_apply_curves(bpy.types.Operator):
 
     def execute(self, context):
         """One undo step for all meshes and the head."""
-        scene = bpy.data.scenes.get(runtime.memo.get("scene", ""), context.scene)
         active = context.view_layer.objects.active if context.view_layer else None
         try:
+            scene = delivery.job_scene()
             self.report({"INFO"}, delivery.apply_received(scene, delivery.target_meshes(scene.emorig, active)))
         except InputError as error:
             runtime.tell("ERROR", str(error))
@@ -225,9 +225,8 @@ class EMORIG_OT_add_video(bpy.types.Operator):
 
     def execute(self, context):
         """One undo step for picture and sound."""
-        scene = bpy.data.scenes.get(runtime.memo.get("scene", ""), context.scene)
         try:
-            self.report({"INFO"}, delivery.place_video(scene, self.filepath))
+            self.report({"INFO"}, delivery.place_video(delivery.job_scene(), self.filepath))
         except InputError as error:
             runtime.tell("ERROR", str(error))
             return {"CANCELLED"}

@@ -14,6 +14,7 @@ from .session import State
 
 PICTURE_SCALE = 8.0
 LISTED_NAMES = 6
+CHARACTER_WIDTH = 6.3  # pixels of a usual character in a label
 STATE_ICONS = {
     State.OFFLINE: icon("UNLINKED"),
     State.STARTING: icon("SORTTIME", "TIME"),
@@ -282,7 +283,7 @@ def _wrapped(layout, text: str, *, icon: str = "NONE") -> None:
     """Text over as many lines as the sidebar's width asks for."""
     width = bpy.context.region.width if bpy.context.region else 260
     scale = bpy.context.preferences.system.ui_scale
-    room = max(int(width / (6.6 * scale)) - 6, 16)
+    room = max(int((width / scale - 90.0) / CHARACTER_WIDTH), 14)
     for number, line in enumerate(runtime.wrap(text, room)):
         layout.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 

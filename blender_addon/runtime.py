@@ -33,6 +33,7 @@ class News:
 session = Session()
 news: list[News] = []
 received: AnimationCurves | None = None
+received_path = ""  # the shot's file that holds them too
 memo: dict = {}
 _pictures = None
 _deliver = None
@@ -139,10 +140,24 @@ def _draw_picture(key: str, image) -> None:
     picture.image_pixels_float.foreach_set(small[1].ravel())
 
 
+@bpy.app.handlers.persistent
+def _forget_file(*_arguments) -> None:
+    """Another file was opened: what belonged to the last one goes, a running job with it."""
+    global received
+    received = None
+    news.clear()
+    forget_picture("")
+    if session.job is not None:
+        session.cancel()
+        memo.clear()
+        tell("WARNING", "The shot was cancelled because another file was opened.")
+
+
 def register() -> None:
     """Makes room for pictures."""
     global _pictures
     _pictures = bpy.utils.previews.new()
+    bpy.app.handlers.load_post.append(_forget_file)
 
 
 def unregister() -> None:
@@ -150,6 +165,7 @@ def unregister() -> None:
     global _pictures, received
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
+    bpy.app.handlers.load_post.remove(_forget_file)
     session.close()
     news.clear()
     received = None

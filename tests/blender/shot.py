@@ -99,6 +99,16 @@ def check_edited_render(scene, head, folder):
     assert [Path(strip.filepath).name for strip in strips] == ["tone_Someone_002.mp4"], strips
 
 
+def check_a_reopened_file_still_tells_edits(scene, head, folder):
+    """The curves as performed come back from their file, and give the same edits."""
+    from blender_addon import delivery, runtime
+
+    before = delivery.stored_curves(scene.emorig)
+    runtime.received = None
+    after = delivery.stored_curves(scene.emorig)
+    assert np.array_equal(before.weights, after.weights) and after.coefficients["model"] == "test"
+
+
 def check_cancel(scene, head, folder):
     """A job stops when told, and leaves neither file nor strip."""
     from blender_addon import runtime
