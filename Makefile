@@ -26,7 +26,7 @@ format: env-dev
 	$(BIN)/ruff format .
 
 bench: env
-	$(BIN)/python -m backend.evaluation.speed
+	$(BIN)/python -m backend evaluate speed
 
 addon: env
 	$(BIN)/python blender_addon/packaging.py --out dist

@@ -1,4 +1,4 @@
-"""The command line: emorig render, animate, rerender, serve, train, doctor, demo."""
+"""The command line of EmoRig."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from backend.curve_commands import add_to, read_strengths
+from backend import curve_commands, learning_commands
+from backend.curve_commands import read_strengths
 from blender_addon.protocol.errors import InputError
 
 app = typer.Typer(
@@ -17,8 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One portrait and one recording become a face that speaks with feeling: rig curves and video.",
 )
-train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
-app.add_typer(train, name="train")
 
 AudioFile = Annotated[Path, typer.Option("--audio", help="Speech: any sound file, or a video with sound.")]
 PortraitFile = Annotated[Path, typer.Option("--portrait", help="Photo or painting of one person.")]
@@ -136,7 +135,8 @@ def demo(out: OutFolder = Path("demo")) -> None:
     render_demo(out)
 
 
-add_to(app)
+curve_commands.add_to(app)
+learning_commands.add_to(app)
 
 
 def _options(fps, size, pose, layer, seed, start, end, renderer):

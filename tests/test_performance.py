@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from backend.inference.speech import Articulation
 
 from backend.inference.emotion import LIP_OPENING, apex_weights, emotion_layer, lip_closure
 from backend.inference.liveliness import blink_layer, gaze_layer, head_motion
 from backend.inference.performance import perform
+from backend.inference.speech import Articulation
 from bfm.coefficients import CHANNEL_INDEX
 from bfm.facs import AU_CHANNELS, EMOTION_AUS
 from blender_addon.protocol.options import ShotOptions

@@ -1,6 +1,6 @@
 """Does the mouth do what is said? The speech network on recordings it never heard, beside the sound's loudness.
 
-python -m backend.evaluation.speech [--recordings 40] [--clip VIDEO ...]
+emorig evaluate speech [--recordings 40] [CLIP …]
 
 Recordings are the held-out ones of festvox-ru, with phone labels. A clip is a video of a real speaker, whose lips are
 tracked and compared with the embedded head's. Loudness as the mouth's opening is the baseline of both.
@@ -8,7 +8,6 @@ tracked and compared with the embedded head's. Loudness as the mouth's opening i
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,16 +195,11 @@ def evaluate_clip(articulator: SpeechArticulator, path: Path) -> dict[str, float
     return {**result, "loudness": max(correlation(times, real[:, 0], loud, shift) for shift in LAGS), "lag": float(lag)}
 
 
-def main() -> None:
-    """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recordings", type=int, default=40)
-    parser.add_argument("--clip", type=Path, nargs="*", default=[])
-    parser.add_argument("--weights", type=Path, default=None)
-    arguments = parser.parse_args()
-    articulator, console = SpeechArticulator(arguments.weights), Console()
+def report(clips: list[Path], *, n_recordings: int = 40, weights: Path | None = None) -> None:
+    """Prints the table of closures on held-out recordings, where they are installed, and that of the clips' lips."""
+    articulator, console = SpeechArticulator(weights), Console()
     if held_out_recordings(1):
-        scores = evaluate_recordings(articulator, arguments.recordings)
+        scores = evaluate_recordings(articulator, n_recordings)
         table = Table("", "recall", "precision", "idle", "offset ms", title="Lip closures, held-out recordings")
         for name in ("network", "loudness"):
             row = scores[name]
@@ -213,13 +207,11 @@ def main() -> None:
                 name, *(f"{v:.2f}" for v in (row.recall, row.precision, row.idle)), f"{1000 * row.offset:.0f}"
             )
         console.print(table, f"phone accuracy {scores['phone accuracy']:.2f}")
+    else:
+        console.print("No held-out recordings: the package festvox-ru is not installed.")
     table = Table("clip", "opening", "width", "jaw", "loudness", "lag s", title="Correlation with tracked lips")
-    for path in arguments.clip:
+    for path in clips:
         row = evaluate_clip(articulator, path)
         table.add_row(path.name, *(f"{row[k]:.2f}" for k in ("opening", "width", "jaw", "loudness", "lag")))
-    if arguments.clip:
+    if clips:
         console.print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ python -m backend.evaluation.speed [--seconds 8] [--sizes 256 512]
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import tempfile
@@ -47,6 +46,7 @@ def measure(seconds: float, size: int) -> dict[str, float]:
     from backend.audio.waveform import load_waveform
     from backend.curves.convert import curves_from_performance
     from backend.inference.performance import perform
+    from backend.native_logs import held_back
     from backend.pipeline import articulate, make_coefficients
     from backend.portrait.analysis import analyse_portrait
     from backend.portrait.renderer import WarpRenderer
@@ -56,8 +56,9 @@ def measure(seconds: float, size: int) -> dict[str, float]:
     articulate(waveform, options.frame_rate)  # loads the network
     articulation, speech = timed(lambda: articulate(waveform, options.frame_rate))
     emotion = EmotionTrack.parse(EMOTION).sample(options.frame_rate, len(articulation.weights))
-    analyse_portrait(data.astronaut())  # loads the landmark models
-    portrait, reading = timed(lambda: analyse_portrait(data.astronaut()))
+    with held_back():
+        analyse_portrait(data.astronaut())  # loads the landmark models
+        portrait, reading = timed(lambda: analyse_portrait(data.astronaut()))
     performance, performing = timed(lambda: perform(articulation, emotion, options=options))
     coefficients = make_coefficients(performance, portrait)
     _, curving = timed(lambda: curves_from_performance(performance, coefficients, articulation.phones))
@@ -101,21 +102,13 @@ def _encode(frames: list[np.ndarray], seconds: float) -> None:
             writer.write(frame)
 
 
-def main() -> None:
-    """Prints the table of stages by size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of the shot")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="shorter sides in pixels")
-    arguments = parser.parse_args()
-    columns = {size: measure(arguments.seconds, size) for size in arguments.sizes}
-    table = Table(title=f"{arguments.seconds:g} s of speech at 25 frames per second on {processor_name()}")
+def report(seconds: float, sizes: tuple[int, ...]) -> None:
+    """Prints the table of stages of a shot so many seconds long, a column for each size in pixels."""
+    columns = {size: measure(seconds, size) for size in sizes}
+    table = Table(title=f"{seconds:g} s of speech at 25 frames per second on {processor_name()}")
     table.add_column("stage, seconds unless it says otherwise")
     for size in columns:
         table.add_column(f"{size} px", justify="right")
-    for stage in columns[arguments.sizes[0]]:
+    for stage in columns[sizes[0]]:
         table.add_row(stage, *(f"{columns[size][stage]:.2f}" for size in columns))
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
