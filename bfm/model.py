@@ -9,10 +9,7 @@ import numpy as np
 from bfm.coefficients import (
     CHANNEL_INDEX,
     EXPRESSION_CHANNELS,
-    EXPRESSION_DIMS,
     FULL_ACTIVATION_SD,
-    IDENTITY_DIMS,
-    TEXTURE_DIMS,
 )
 from bfm.contact import CONTACT_PAIRS, close, closing_vectors, gaps
 from bfm.errors import FaceModelError
@@ -28,8 +25,10 @@ class FaceModel:
     triangles (n_triangles, 3), quads (n_quads, 4) int32, counter-clockwise from outside; uv (n_vertices, 2) 0–1;
     regions (n_vertices,) uint8 into region_names; twins (n_vertices,) the mirror vertex;
     landmark_triangles (478, 3) vertex indices and landmark_barycentric (478, 3); landmarks_68 (68,) landmark indices;
-    contact_weights (23, n_vertices): see bfm.contact; eyeballs (2, 3) centres dm, right then left;
-    pivot (3,) dm: where the head turns on the neck.
+    contact_weights (23, n_vertices): see bfm.contact, all 0 where a model knows no contacts; eyeballs (2, 3) centres
+    dm, right then left; pivot (3,) dm: where the head turns on the neck.
+    The embedded head has 80 identity, 64 expression and 80 texture modes; other models may have other numbers (n_id,
+    n_expression, n_texture), whose expressions expression_names lists.
     Raises FaceModelError where shapes disagree.
     """
 
@@ -63,10 +62,10 @@ class FaceModel:
         n = len(self.mean)
         shapes = {
             "mean": (n, 3),
-            "identity_basis": (IDENTITY_DIMS, n, 3),
-            "expression_basis": (EXPRESSION_DIMS, n, 3),
+            "identity_basis": (len(self.identity_basis), n, 3),
+            "expression_basis": (len(self.expression_names), n, 3),
             "texture_mean": (n, 3),
-            "texture_basis": (TEXTURE_DIMS, n, 3),
+            "texture_basis": (len(self.texture_basis), n, 3),
             "uv": (n, 2),
             "contact_weights": (len(CONTACT_PAIRS), n),
             "landmark_triangles": (N_LANDMARKS, 3),
@@ -81,12 +80,17 @@ class FaceModel:
         object.__setattr__(self, "landmark_expression", self._at_landmarks(self.expression_basis))
         contact = self._at_landmarks(self.contact_weights[:, :, None])[:, :, 0]
         object.__setattr__(self, "landmark_contact", contact)
-        object.__setattr__(self, "lid_shares", self._lid_shares())
+        object.__setattr__(self, "lid_shares", self._lid_shares() if self.has_contacts else np.zeros((2, 0)))
 
     @property
     def n_vertices(self) -> int:
         """Number of vertices."""
         return len(self.mean)
+
+    @property
+    def has_contacts(self) -> bool:
+        """Whether lids and lips are known to meet, by the named channels: where not, the basis is used as it is."""
+        return self.expression_names == EXPRESSION_CHANNELS and bool(self.contact_weights.any())
 
     def _at_landmarks(self, values: np.ndarray) -> np.ndarray:
         """Vertex values (n, n_vertices, 3) sampled at the landmarks: (n, 478, 3) float32."""
@@ -111,8 +115,11 @@ class FaceModel:
         mouthClose takes back no more than jawOpen opens.
         """
         coupled = np.array(np.atleast_2d(expression), np.float32)
-        if coupled.shape[1:] != (EXPRESSION_DIMS,):
-            raise FaceModelError(f"expression should have shape (n_frames, 64), got {np.shape(expression)}")
+        if coupled.shape[1:] != (len(self.expression_basis),):
+            wanted = f"(n_frames, {len(self.expression_basis)})"
+            raise FaceModelError(f"expression should have shape {wanted}, got {np.shape(expression)}")
+        if not self.has_contacts:
+            return coupled
         for side, name in enumerate(("eyeBlinkRight", "eyeBlinkLeft")):
             blink = CHANNEL_INDEX[name]
             others = self.lid_shares[side].copy()
@@ -143,6 +150,8 @@ class FaceModel:
         """Landmarks (n_frames, 478, 3) dm of the linear basis, and what their contacts still have to close."""
         rest = self.landmark_mean + np.tensordot(self._identity(identity), self.landmark_identity, 1)
         posed = rest + np.tensordot(coupled, self.landmark_expression, 1)
+        if not self.has_contacts:
+            return posed, np.zeros((len(posed), len(CONTACT_PAIRS), 3), np.float32)
         eyelids = [CHANNEL_INDEX["eyeBlinkRight"], CHANNEL_INDEX["eyeBlinkLeft"]]
         blink = coupled[:, eyelids]
         opening = 1.0 + coupled @ self.lid_shares.T - blink * self.lid_shares[[0, 1], eyelids]
@@ -155,13 +164,12 @@ class FaceModel:
     def albedo(self, texture: np.ndarray) -> np.ndarray:
         """Albedo (n_vertices, 3), linear RGB 0–1, of texture coefficients (80,) sd."""
         texture = np.asarray(texture, np.float32)
-        if texture.shape != (TEXTURE_DIMS,):
-            raise FaceModelError(f"texture should have shape (80,), got {texture.shape}")
+        if texture.shape != (len(self.texture_basis),):
+            raise FaceModelError(f"texture should have shape ({len(self.texture_basis)},), got {texture.shape}")
         return np.clip(self.texture_mean + np.tensordot(texture, self.texture_basis, 1), 0.0, 1.0)
 
-    @staticmethod
-    def _identity(identity: np.ndarray) -> np.ndarray:
+    def _identity(self, identity: np.ndarray) -> np.ndarray:
         identity = np.asarray(identity, np.float32)
-        if identity.shape != (IDENTITY_DIMS,):
-            raise FaceModelError(f"identity should have shape (80,), got {identity.shape}")
+        if identity.shape != (len(self.identity_basis),):
+            raise FaceModelError(f"identity should have shape ({len(self.identity_basis)},), got {identity.shape}")
         return identity
