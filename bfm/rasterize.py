@@ -84,6 +84,17 @@ def _gather(triangle, barycentric, triangles, values, out):
                     out[y, x, channel] += weight * values[vertex, channel]
 
 
+@njit(cache=True, inline="always")
+def _inside_span(at_zero, slope, first, last):
+    """The part of first..last where a barycentric weight at_zero + slope · x is not below 0."""
+    if abs(slope) < 1e-12:
+        return (first, last) if at_zero >= -EDGE_TOLERANCE else (1.0, 0.0)
+    crossing = (-EDGE_TOLERANCE - at_zero) / slope
+    if slope > 0.0:
+        return max(first, crossing), last
+    return first, min(last, crossing)
+
+
 @njit(cache=True, fastmath=True)
 def draw_values(points, triangles, values, out, depth):
     """Draws triangles into out (height, width, n_channels) float32 in place, against depth (height, width) float32.
@@ -114,14 +125,15 @@ def draw_values(points, triangles, values, out, depth):
             ac = values[c, channel] - values[a, channel]
             gradient[channel, 0] = (ab * acy - ac * aby) * inverse
             gradient[channel, 1] = (ac * abx - ab * acx) * inverse
+        b_x, c_x = acy * inverse, -aby * inverse
         for y in range(y0, y1 + 1):
             dy = y - ay
-            for x in range(x0, x1 + 1):
+            b_0, c_0 = -dy * acx * inverse - ax * b_x, abx * dy * inverse - ax * c_x
+            first, last = _inside_span(b_0, b_x, float(x0), float(x1))
+            first, last = _inside_span(c_0, c_x, first, last)
+            first, last = _inside_span(1.0 - b_0 - c_0, -b_x - c_x, first, last)
+            for x in range(int(np.ceil(first)), int(np.floor(last)) + 1):
                 dx = x - ax
-                wb = (dx * acy - dy * acx) * inverse
-                wc = (abx * dy - aby * dx) * inverse
-                if wb < -EDGE_TOLERANCE or wc < -EDGE_TOLERANCE or wb + wc > 1.0 + EDGE_TOLERANCE:
-                    continue
                 z = az + dx * z_x + dy * z_y
                 if z < depth[y, x]:
                     depth[y, x] = z

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import njit
 
 from backend.portrait.landmarks import mirrored
 from backend.portrait.plate import Plate
 from bfm.coefficients import CHANNEL_INDEX
 
-MAP_FACE_HEIGHT = 220.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
+MAP_FACE_HEIGHT = 200.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
 LEAST_SHOWN = 0.01  # of full activation
 RELAXING = 0.2  # how much a photo's own fold fades when its expression is taken away
 WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than red
@@ -114,6 +115,16 @@ PATCHES = (
 )
 
 
+@njit(cache=True, fastmath=True)
+def _shade(pixels, field, warmth):
+    """pixels (h, w, ≥3) times 1 + field (h, w) · warmth (3,), in place."""
+    for y in range(field.shape[0]):
+        for x in range(field.shape[1]):
+            amount = field[y, x]
+            for c in range(3):
+                pixels[y, x, c] *= 1.0 + amount * warmth[c]
+
+
 class SkinShading:
     """The maps of one plate: where (rows, columns of the plate) they lie, and how channels drive them."""
 
@@ -147,7 +158,7 @@ class SkinShading:
             return
         field = np.tensordot(drive[active].astype(np.float32), self._maps[active], 1)
         field = cv2.resize(field, self._size, interpolation=cv2.INTER_LINEAR)
-        pixels[..., :3] *= 1.0 + field[..., None] * WARMTH
+        _shade(pixels, field, WARMTH)
 
 
 class _Canvas:
