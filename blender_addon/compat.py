@@ -62,6 +62,13 @@ def active_strip(scene):
     return scene.sequence_editor.active_strip if scene.sequence_editor else None
 
 
+def strip_span(strip) -> tuple[int, int, float]:
+    """First frame of a strip as trimmed, the frame after its last, and the first frame of its untrimmed content."""
+    if hasattr(strip, "left_handle"):
+        return strip.left_handle, strip.right_handle, strip.content_start
+    return strip.frame_final_start, strip.frame_final_end, strip.frame_start
+
+
 def show_in_sequencer(context, scene) -> None:
     """Since 5.0 the sequencer shows a scene chosen per workspace: chooses this one where none is."""
     workspace = getattr(context, "workspace", None)

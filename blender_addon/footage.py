@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .compat import active_strip, show_in_sequencer, strips
+from .compat import active_strip, show_in_sequencer, strip_span, strips
 from .protocol.errors import InputError
 
 STRIP_NAME, SOUND_NAME = "EmoRig", "EmoRig Sound"
@@ -71,12 +71,13 @@ def active_sound(scene) -> dict[str, float | str] | None:
     if strip is None or strip.type != "SOUND" or strip.sound is None:
         return None
     rate = scene.render.fps / scene.render.fps_base
-    first = (strip.frame_final_start - strip.frame_start) / rate
+    start, end, content = strip_span(strip)
+    first = (start - content) / rate
     return {
         "audio_path": strip.sound.filepath,
         "audio_start": max(first, 0.0),
-        "audio_end": first + (strip.frame_final_end - strip.frame_final_start) / rate,
-        "start_frame": int(strip.frame_final_start),
+        "audio_end": first + (end - start) / rate,
+        "start_frame": int(start),
     }
 
 
@@ -157,4 +158,4 @@ def preview_pixels(image, side: int = PREVIEW_SIDE) -> tuple[tuple[int, int], np
 
 def _free_channel(collection, frame: int) -> int:
     """The lowest channel above every strip that is there at or after a frame."""
-    return max((strip.channel for strip in collection if strip.frame_final_end > frame), default=0) + 1
+    return max((strip.channel for strip in collection if strip_span(strip)[1] > frame), default=0) + 1

@@ -65,7 +65,7 @@ def check_shot(scene, head, folder):
         error = np.abs(shape_values(head, name, frames) - curves.column(name)).max()
         assert error < scene.emorig.tolerance + 1e-4, (name, error, said())
     movie = compat.strips(scene)["EmoRig"]
-    assert movie.type == "MOVIE" and movie.frame_final_start == START and movie.frame_final_duration == N_FRAMES
+    assert movie.type == "MOVIE" and compat.strip_span(movie)[:2] == (START, START + N_FRAMES)
     assert Path(bpy.path.abspath(movie.filepath)) == folder / "videos" / "tone_Someone_001.mp4"
     assert compat.strips(scene)["EmoRig Sound"].sound is not None
     assert compat.strips(scene)["EmoRig Sound"].channel < movie.channel
@@ -74,6 +74,20 @@ def check_shot(scene, head, folder):
     red, green, blue = np.array(preview.pixels[:3])
     assert green > 0.75 > red + blue, "the last frame is the happiest"
     assert "Done" in said() and "in the sequencer" in said(), said()
+
+
+def check_a_sound_strip_gives_file_trim_and_start(scene, head, folder):
+    """The active sound strip's file, trim and place become the shot's."""
+    strips = compat.strips(scene)
+    strip = strips.new_sound("Line", str(folder / "tone.wav"), 7, 40)
+    strip.frame_offset_start, strip.frame_offset_end = 5, 10
+    scene.sequence_editor.active_strip = strip
+    assert bpy.ops.emorig.audio_from_strip() == {"FINISHED"}
+    shot = scene.emorig
+    assert (shot.start_frame, Path(shot.audio_path).name) == (45, "tone.wav")
+    assert abs(shot.audio_start - 0.2) < 1e-6 and abs(shot.audio_end - 0.6) < 1e-6
+    strips.remove(strip)
+    shot.start_frame, shot.audio_start, shot.audio_end = START, 0.0, 0.0
 
 
 def check_edited_render(scene, head, folder):
