@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from bfm.landmarks import LEFT_BROW, RIGHT_BROW
+from bfm.landmarks import (
+    LEFT_BROW,
+    LEFT_LOWER_LID_RINGS,
+    LEFT_UPPER_LID_RINGS,
+    RIGHT_BROW,
+    RIGHT_LOWER_LID_RINGS,
+    RIGHT_UPPER_LID_RINGS,
+)
 from bfm.sources.building.anatomy import smoothstep
 from bfm.sources.building.cage import LIP_LOOPS, N_SKIN, N_SKULL_RINGS, Cage, unrolled
 from bfm.sources.building.parts import Part
@@ -29,7 +36,7 @@ def nostrils(points: np.ndarray) -> np.ndarray:
 
 
 def skin_regions(limit: csr_matrix, cage: Cage) -> np.ndarray:
-    """Region name of each skin vertex (n_skin,): skin, lips, mouth, scalp or neck."""
+    """Region name of each skin vertex (n_skin,): skin, lips, mouth, eyelid (its lining), scalp or neck."""
     regions = np.full(limit.shape[0], "skin", dtype="<U8")
     points = limit @ cage.points
     skull = limit @ (cage.part == "skull") > 0.5
@@ -37,6 +44,7 @@ def skin_regions(limit: csr_matrix, cage: Cage) -> np.ndarray:
     regions[skull & (points[:, 1] < -100.0)] = "neck"
     regions[limit @ _lip_weight(cage) > 0.5] = "lips"
     regions[limit @ (cage.part == "mouth") > 0.62] = "mouth"
+    regions[limit @ (cage.part == "lid") > 0.62] = "eyelid"
     return regions
 
 
@@ -71,16 +79,34 @@ def skin_areas(limit: csr_matrix, cage: Cage, points: np.ndarray, regions: np.nd
         return full
 
     brows = np.maximum(_brow(cage, skin_points, LEFT_BROW), _brow(cage, skin_points, RIGHT_BROW))
-    x, y, z = skin_points.T
+    x, y = skin_points[:, 0], skin_points[:, 1]
     flushed = 0.8 * np.exp(-(((np.abs(x) - 38.0) / 16.0) ** 2) - ((y + 32.0) / 15.0) ** 2)
     flushed += 0.6 * np.exp(-((x / 11.0) ** 2) - ((y + 36.0) / 9.0) ** 2) + 0.3 * np.exp(
         -((x / 20) ** 2) - ((y + 98) / 9) ** 2
     )
     scalp = _scalp(skin_points) * (limit @ (cage.part == "skull"))
     ears = (regions == "ear") * 0.8
+    inside = np.where(regions == "mouth", smoothstep(points[:, 2], 8.0, -22.0), 0.0)
     colored = np.isin(regions, ("skin", "lips", "scalp", "neck", "ear")).astype(float)
     lips = np.clip((limit @ _lip_weight(cage) - 0.25) / 0.5, 0.0, 1.0)
-    return Areas(all_vertices(lips), all_vertices(brows), all_vertices(flushed) + ears, all_vertices(scalp), colored)
+    return Areas(
+        lips=all_vertices(lips),
+        brows=all_vertices(brows),
+        flushed=all_vertices(flushed) + ears,
+        scalp=all_vertices(scalp),
+        skin=colored,
+        throat=inside,
+        lashes=all_vertices(_lashes(limit, cage)),
+    )
+
+
+def _lashes(limit: csr_matrix, cage: Cage) -> np.ndarray:
+    """The lids' margins where lashes grow, 0–1 (n_skin,): dense above, thin below."""
+    margin = np.zeros(len(cage.points))
+    for upper, lower in ((RIGHT_UPPER_LID_RINGS, RIGHT_LOWER_LID_RINGS), (LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS)):
+        margin[list(lower[0])] = 0.45
+        margin[list(upper[0][:-1])] = 1.6
+    return np.clip(limit @ margin, 0.0, 1.0)
 
 
 def _brow(cage: Cage, points: np.ndarray, brow: tuple[int, ...]) -> np.ndarray:
@@ -99,7 +125,7 @@ def _brow(cage: Cage, points: np.ndarray, brow: tuple[int, ...]) -> np.ndarray:
 
 
 def chart(limit: csr_matrix, cage: Cage, others: dict[str, Part]) -> np.ndarray:
-    """Texture coordinates (n_vertices, 2) 0–1: the head as one disc with the face in the middle, parts in the corners."""
+    """Texture coordinates (n_vertices, 2) 0–1: the head a disc around the face, its parts in the corners."""
     plane = unrolled(cage.opened)
     radius = np.linalg.norm(plane, axis=1, keepdims=True)
     face_reach = radius[:N_SKIN].max()
@@ -119,7 +145,7 @@ def chart(limit: csr_matrix, cage: Cage, others: dict[str, Part]) -> np.ndarray:
 
 
 def _flattened(part: Part) -> np.ndarray:
-    """Plane coordinates (n, 2) of a part: eyes from the front by angle, teeth and tongue from above, ears from the side."""
+    """Plane coordinates (n, 2) of a part: eyes by angle, teeth and tongue from above, ears from the side."""
     p = part.points - part.points.mean(0)
     if part.bone.endswith("eye"):
         out = p / np.linalg.norm(p, axis=1, keepdims=True)

@@ -21,7 +21,7 @@ from bfm.sources.building.muscles import channel_displacements
 from bfm.sources.building.parts import Part
 from bfm.sources.building.statistics import LandmarkStatistics
 from bfm.sources.building.subdivision import subdivide
-from bfm.sources.building.texture import Areas, albedo_modes, mean_albedo
+from bfm.sources.building.texture import albedo_modes, mean_albedo
 
 N_SUBDIVISIONS = 2
 N_ANTHROPOMETRIC = 10
@@ -114,7 +114,7 @@ def assemble(statistics: LandmarkStatistics) -> Head:
         "part_expression": extra_expression / _MM_PER_DM / FULL_ACTIVATION_SD,
         "anthropometric": anthropometric / _MM_PER_DM,
         "texture_mean": mean,
-        "texture_basis": albedo_modes(mean, areas, regions, uv),
+        "texture_basis": albedo_modes(mean, areas, regions, points),
         "quads": quads,
         "uv": uv,
         "regions": region_index,
@@ -184,6 +184,3 @@ def save(head: Head, path: Path) -> None:
     temporary = path.with_suffix(".tmp.npz")
     np.savez_compressed(temporary, **stored)
     temporary.replace(path)
-
-
-__all__ = ["Areas", "Head", "assemble", "save"]

@@ -21,14 +21,21 @@ from bfm.landmarks import (
     UPPER_LIP_RINGS,
 )
 from bfm.sources.building import skull
-from bfm.sources.building.anatomy import Anatomy
+from bfm.sources.building.anatomy import EYEBALL_RADIUS, Anatomy, smoothstep
 from bfm.sources.building.fairing import fair
 
 N_SKIN = 468
 N_SKULL_RINGS = 15
 
-JOIN_MM = 62.0
-"""Within this distance of the face's oval the skull's surface gives way to a smooth join."""
+JOIN_MM, JOIN_AT_CHIN_MM = 62.0, 18.0
+"""Within this distance of the face's oval the skull's surface gives way to a smooth join; the chin's edge stays."""
+
+# Landmarks between brow and upper lid whose measured depth is uneven; they are drawn to a smooth surface.
+SOCKET = tuple(
+    index
+    for rings, brow in ((RIGHT_UPPER_LID_RINGS, (53, 52, 65, 55)), (LEFT_UPPER_LID_RINGS, (283, 282, 295, 285)))
+    for index in (*rings[1][3:8], *rings[2][1:8], *brow)
+)
 
 _UNROLL_CENTER = np.array([0.0, -35.0, -55.0])
 
@@ -172,25 +179,33 @@ def build_cage(anatomy: Anatomy, opened: np.ndarray) -> Cage:
     _add_lips(build, anatomy)
     _add_skull(build, anatomy)
     points, travelled = np.array(build.points), np.array(build.travelled)
-    join = (np.array(build.part) == "skull") & (travelled < JOIN_MM)
+    at_chin = smoothstep(anatomy.points[np.array(build.follows), 1], -70.0, -100.0)
+    join = (np.array(build.part) == "skull") & (travelled < JOIN_MM + at_chin * (JOIN_AT_CHIN_MM - JOIN_MM))
     share, follows = np.array(build.share), np.array(build.follows)
     shift = np.concatenate([opened[:N_SKIN] - anatomy.points[:N_SKIN], np.zeros((len(points) - N_SKIN, 3))])
     shift[N_SKIN:] = shift[follows[N_SKIN:]] * share[N_SKIN:, None]
+    points = fair(points, build.faces, join)
+    socket = np.isin(np.arange(len(points)), SOCKET)
+    points[socket] = 0.3 * points[socket] + 0.7 * fair(points, build.faces, socket)[socket]
     return Cage(
-        fair(points, build.faces, join), build.faces, follows, share, travelled,
+        points, build.faces, follows, share, travelled,
         np.array(build.part), points + shift,
     )  # fmt: skip
 
 
 def _add_lids(build: _Builder, anatomy: Anatomy) -> None:
-    """Each lid margin turned inwards: the lid's edge, then the lining that slides on the eyeball."""
+    """Each lid margin turned inwards: the lid's edge, then the conjunctiva that closes the way to the eyeball."""
     p = anatomy.points
     for loop, center in zip((RIGHT_LID_LOOPS[0], LEFT_LID_LOOPS[0]), anatomy.eyeballs):
         previous = list(loop)
-        edge = p[list(loop)]
-        away = edge - center
-        for shrink, spread, back in ((0.955, 0.985, 0.0), (0.93, 1.06, -1.0), (0.90, 1.22, -5.0)):
-            points = center + away * np.array([spread, spread, 1.0]) * shrink + np.array([0.0, 0.0, back])
+        away = p[list(loop)] - center
+        across = np.linalg.norm(away[:, :2], axis=1, keepdims=True)
+        # Where the margin reaches beyond the ball's front (the corners), the lining comes back in to the ball.
+        reach = np.minimum(across, 0.90 * EYEBALL_RADIUS)
+        flat = away[:, :2] / across * reach
+        on_ball = np.concatenate([flat, np.sqrt(EYEBALL_RADIUS**2 - reach**2)], axis=1)
+        for toward, depth in ((0.35, 1.02), (0.85, 1.0), (1.0, 0.93)):
+            points = center + away * (1.0 - toward) + on_ball * toward * depth
             ring = build.ring(points, loop, share=1.0, part="lid")
             build.strip(previous, ring)
             previous = ring
@@ -205,11 +220,14 @@ def _add_lips(build: _Builder, anatomy: Anatomy) -> None:
     is_lower = np.array([i in LOWER_LIP_RINGS[3][1:-1] for i in loop])
     side = is_upper.astype(float) - is_lower
     previous = loop
-    for back, spread, height, share in (
-        (-2.2, 1.0, 0.9, 1.0), (-4.5, 1.03, 5.0, 0.92), (-7.0, 1.10, 10.0, 0.85), (-26.0, 1.0, 14.0, 0.5),
-        (-52.0, 0.55, 9.0, 0.35),
+    # Below, the lining keeps clear of the hollow between lip and chin.
+    deeper = np.where(side < 0, 1.0, 0.0)
+    for back, below, spread, height, share in (
+        (-2.2, -0.6, 1.0, 0.9, 1.0), (-4.5, -4.0, 1.03, 4.6, 0.92), (-7.0, -8.0, 1.10, 9.0, 0.85),
+        (-26.0, -4.0, 1.0, 14.0, 0.5), (-52.0, 0.0, 0.55, 9.0, 0.35),
     ):  # fmt: skip
-        points = edge * [spread, 1.0, 1.0] + np.stack([np.zeros(len(loop)), side * height, np.full(len(loop), back)], 1)
+        inwards = back + below * deeper
+        points = edge * [spread, 1.0, 1.0] + np.stack([np.zeros(len(loop)), side * height, inwards], axis=1)
         ring = build.ring(points, loop, share=share, part="mouth")
         build.strip(previous, ring)
         previous = ring

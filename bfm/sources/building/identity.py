@@ -1,8 +1,8 @@
 """Identity modes at the landmarks: how faces differ once their expressions are taken off.
 
 Provenance: the principal modes of statistics.py, freed of what expressions explain by generalised least squares
-(identity covariance estimated in turn), then made consistent: lips stay closed at their rims, irises keep their size and
-look ahead.
+(identity covariance estimated in turn), then made consistent: lips stay closed at their rims, irises keep their size
+and look ahead.
 """
 
 from __future__ import annotations

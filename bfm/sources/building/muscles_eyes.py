@@ -29,6 +29,9 @@ LID_SHARES = {
     "mouthSmile": (-0.01, 0.05),
 }
 
+BROW_LINE = ((0.0, 12.5, 20.0, 28.0, 41.0, 50.0, 56.0, 66.0), (14.0, 16.5, 19.0, 20.5, 20.0, 17.5, 14.5, 8.0))
+"""Middle of the left brow: x and y in mm."""
+
 # How much of the margin's travel the rings beyond it follow, from the margin outwards.
 UPPER_FOLLOW = (1.0, 0.42, 0.10)
 LOWER_FOLLOW = (1.0, 0.62, 0.30)
@@ -93,8 +96,11 @@ def _brows(anatomy: Anatomy) -> dict[str, np.ndarray]:
     p = anatomy.field_points
     x, y = np.abs(p[:, 0]), p[:, 1]
     left = anatomy.left(7.0)
-    # The skin above a brow follows with a falloff to the hairline; the lid fold below follows a little.
-    band = np.where(y > 20.0, np.exp(-0.5 * ((y - 20.0) / 17.0) ** 2), np.exp(-0.5 * ((y - 20.0) / 5.5) ** 2))
+    # The brow and 4 mm around it move fully; the skin above follows with a falloff to the hairline, the lid little.
+    above = y - np.interp(x, *BROW_LINE)
+    band = np.exp(
+        -0.5 * np.where(above > 0.0, np.maximum(above - 4.0, 0.0) / 15.0, np.maximum(-above - 4.0, 0.0) / 3.6) ** 2
+    )
     inner, outer = smoothstep(x, 50.0, 12.0), smoothstep(x, 14.0, 40.0) * smoothstep(x, 82.0, 58.0)
     whole = smoothstep(x, 78.0, 44.0) * (0.55 + 0.45 * smoothstep(x, 2.0, 14.0))
     glabella = np.exp(-0.5 * (x / 9.0) ** 2) * np.exp(-0.5 * ((y - 12.0) / 8.0) ** 2)

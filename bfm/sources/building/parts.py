@@ -1,4 +1,4 @@
-"""Parts that are not skin: eyeballs, teeth and gums, tongue, and the ears' shells. Millimetres, quads, outside facing out."""
+"""Parts that are not the skin's one surface: eyeballs, teeth and gums, tongue, ears. Millimetres; quads face out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IRIS_ROW = 7
 
 @dataclass(frozen=True)
 class Part:
-    """points (n, 3) mm; quads (m, 4); region (n,) names; bone (n,): "skull", "jaw", "left_eye", "right_eye", "tongue"."""
+    """points (n, 3) mm; quads (m, 4); region (n,) names; bone: "skull", "jaw", "left_eye", "right_eye" or "tongue"."""
 
     points: np.ndarray
     quads: np.ndarray
@@ -40,13 +40,17 @@ def grid_quads(n_rows: int, n_columns: int, *, closed: bool = False) -> np.ndarr
 
 
 def eyeball(center: np.ndarray, *, bone: str) -> Part:
-    """An eyeball looking along +Z: rings from the pupil's middle to the back; the iris lies a little behind the cornea."""
+    """An eyeball looking along +Z: rings of vertices from the pupil's middle to the back."""
     n = EYE_COLUMNS
     iris = np.arcsin(IRIS_RADIUS / EYEBALL_RADIUS)
     pupil = np.arcsin(PUPIL_RADIUS / EYEBALL_RADIUS)
     angles = np.concatenate(
-        [[0.02, 0.6 * pupil, pupil, pupil + 0.03], np.linspace(pupil + 0.1, iris - 0.05, 3), [iris, iris + 0.05]]
-        + [np.linspace(iris + 0.16, 3.0, 11)]
+        [
+            [5e-4, 0.6 * pupil, pupil, pupil + 0.03],
+            np.linspace(pupil + 0.1, iris - 0.05, 3),
+            [iris, iris + 0.05],
+            np.linspace(iris + 0.16, 3.1411, 11),
+        ]
     )
     around = np.arange(n) / n * 2.0 * np.pi
     ring = np.stack([np.cos(around), np.sin(around), np.zeros(n)], axis=1)
@@ -57,11 +61,11 @@ def eyeball(center: np.ndarray, *, bone: str) -> Part:
         name = "pupil" if angle <= pupil + 1e-6 else "iris" if angle <= iris + 1e-6 else "sclera"
         region += [name] * n
     points = np.concatenate(rows) + center
-    return Part(points, grid_quads(len(angles), n, closed=True), np.array(region), bone)
+    return _outward(Part(points, grid_quads(len(angles), n, closed=True), np.array(region), bone))
 
 
 def _arch(arc: np.ndarray, *, half_width: float, depth: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points and outward normals (n, 2) in x and z along a dental arch at signed arc lengths (n,) mm from its middle."""
+    """Points and outward normals (n, 2) in x and z on a dental arch, at signed arc lengths (n,) mm from its middle."""
     angle = np.linspace(-1.57, 1.57, 400)
     curve = np.stack([half_width * np.sin(angle), depth * (np.cos(angle) - 1.0)], axis=1)
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
@@ -125,7 +129,7 @@ def _gum(arch: dict, *, up: float) -> tuple[np.ndarray, np.ndarray]:
     arc = np.linspace(-54.0, 54.0, 61)
     at, normal = _arch(arc, half_width=arch["half_width"], depth=arch["depth"])
     rows = []
-    for height, out in ((7.0, -5.2), (6.4, -0.6), (8.5, 0.5), (12.5, 0.2), (16.0, -1.5), (15.0, -7.0), (8.0, -8.0)):
+    for height, out in ((7.0, -5.2), (6.4, -0.6), (8.5, 0.3), (11.5, -1.6), (14.0, -5.0), (14.0, -8.0), (8.0, -8.0)):
         flat = at + normal * out
         y = arch["edge"] + up * (height + (1.2 * np.cos(arc * 2 * np.pi / 7.6) if height < 7 else 0.0))
         rows.append(np.stack([flat[:, 0], np.broadcast_to(y, len(arc)), flat[:, 1] + arch["front"]], axis=1))
@@ -144,7 +148,7 @@ def tongue(anatomy: Anatomy) -> Part:
         center = tip + np.array([0.0, 3.0 * np.sin(share * np.pi) - 16.0 * (1.0 - share) ** 3, -56.0 * (1.0 - share)])
         groove = np.where(np.sin(around) > 0, -1.4 * np.exp(-((np.cos(around) / 0.25) ** 2)) * (1.0 - share), 0.0)
         rows.append(center + np.stack([width * np.cos(around), high * np.sin(around) + groove, np.zeros(n)], axis=1))
-    rows.append(np.repeat(rows[-1].mean(0, keepdims=True) + [0.0, 0.0, 0.4], n, axis=0))
+    rows.append(np.repeat(rows[-1].mean(0, keepdims=True) + np.array([0.0, 0.0, 0.4]), n, axis=0))
     points = np.concatenate(rows)
     return _outward(Part(points, grid_quads(len(rows), n, closed=True), np.full(len(points), "tongue"), "tongue"))
 
@@ -157,7 +161,7 @@ def _outward(part: Part) -> Part:
     return part if volume > 0 else Part(part.points, part.quads[:, ::-1], part.region, part.bone)
 
 
-EAR_PLACE = np.array([67.5, -15.0, -76.0])
+EAR_PLACE = np.array([68.0, -11.0, -77.0])
 """mm; the middle of the left ear's attachment."""
 
 
@@ -172,7 +176,7 @@ def left_ear() -> Part:
     points = np.concatenate([front, back])
     quads = grid_quads(len(radii) + len(back_rows), n, closed=True)
     # Local axes: x towards the back of the head, y up, z away from the head; the ear stands off by about 25 degrees.
-    flare, tilt = np.radians(19.0), np.radians(10.0)
+    flare, tilt = np.radians(16.0), np.radians(10.0)
     backwards, out = -points[:, 0], points[:, 2] + np.tan(flare) * (points[:, 0] + 14.0)
     y = points[:, 1] * np.cos(tilt) - backwards * np.sin(tilt) * -1.0
     z = backwards * np.cos(tilt) - points[:, 1] * np.sin(tilt)

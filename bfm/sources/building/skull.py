@@ -1,7 +1,7 @@
-"""The head behind the face: cranium and neck as a smooth solid, and rings of vertices from the face's oval to the neck.
+"""The head behind the face: cranium and neck as a smooth solid, and rings of vertices from the face to the neck.
 
-The rings are the concentric circles of two-circle (bipolar) coordinates on a sphere around the head, one circle the face,
-the other the neck, so that every cell stays nearly square; each direction is then carried out to the solid's surface.
+The rings are the concentric circles of two-circle (bipolar) coordinates on a sphere around the head, one circle the
+face, the other the neck, so that every cell stays nearly square; each direction is then carried out to the solid.
 Sizes after adult means of anthropometric surveys (Gordon et al. 2014, ANSUR II): head length about 195 mm, breadth
 152 mm, chin to crown about 225 mm, neck circumference about 375 mm.
 """

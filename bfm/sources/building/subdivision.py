@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 
 Faces = list[tuple[int, ...]]

@@ -18,11 +18,12 @@ SKIN = np.array([0.520, 0.300, 0.210])
 REGION_ALBEDO = {
     "pupil": (0.010, 0.010, 0.010),
     "iris": (0.120, 0.075, 0.040),
-    "sclera": (0.760, 0.740, 0.710),
+    "sclera": (0.820, 0.800, 0.770),
+    "eyelid": (0.560, 0.260, 0.210),
     "teeth": (0.720, 0.660, 0.540),
     "gums": (0.420, 0.130, 0.130),
     "tongue": (0.420, 0.150, 0.140),
-    "mouth": (0.230, 0.055, 0.050),
+    "mouth": (0.300, 0.085, 0.080),
 }
 # Change of log albedo per standard deviation: melanin darkens blue most, haemoglobin green and blue, scattering all.
 MELANIN, HAEMOGLOBIN, CAROTENE = (
@@ -34,13 +35,16 @@ MELANIN, HAEMOGLOBIN, CAROTENE = (
 
 @dataclass(frozen=True)
 class Areas:
-    """Soft weights (n_vertices,) 0–1: lips, brows, cheeks (with nose tip and ears), scalp, skin (what melanin colours)."""
+    """Soft weights (n_vertices,) 0–1: lips, brows, cheeks (with nose tip and ears), scalp, skin (what melanin
+    colours), throat (the depth of the mouth), lashes (the lids' margins)."""
 
     lips: np.ndarray
     brows: np.ndarray
     flushed: np.ndarray
     scalp: np.ndarray
     skin: np.ndarray
+    throat: np.ndarray
+    lashes: np.ndarray
 
 
 def mean_albedo(areas: Areas, regions: np.ndarray) -> np.ndarray:
@@ -55,16 +59,16 @@ def mean_albedo(areas: Areas, regions: np.ndarray) -> np.ndarray:
         albedo += weight[:, None] * (np.array(color) - albedo)
     for name, color in REGION_ALBEDO.items():
         albedo[regions == name] = color
-    return albedo
+    return albedo * ((1.0 - 0.85 * areas.throat) * (1.0 - 0.8 * areas.lashes))[:, None]
 
 
-def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Albedo modes (80, n_vertices, 3) per standard deviation."""
+def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Albedo modes (80, n_vertices, 3) per standard deviation; points (n_vertices, 3) mm."""
     skin = (areas.skin * (1.0 - 0.8 * areas.brows) * (1.0 - 0.8 * areas.scalp))[:, None] * mean
     hair = (areas.brows + areas.scalp)[:, None] * mean
     iris = (regions == "iris").astype(float)[:, None] * mean
     modes = [skin * MELANIN, skin * HAEMOGLOBIN, skin * CAROTENE]
-    modes += [areas.lips[:, None] * mean * np.array(c) for c in ((0.10, -0.18, -0.12), (-0.20, -0.25, -0.25))]
+    modes += [areas.lips[:, None] * mean * np.array(c) for c in ((0.05, -0.10, -0.07), (-0.12, -0.15, -0.15))]
     modes += [areas.flushed[:, None] * skin * 2.5 * HAEMOGLOBIN]
     modes += [areas.brows[:, None] * np.array([0.04, 0.026, 0.018])]
     modes += [hair * np.array(c) for c in ((0.8, 0.8, 0.8), (0.7, 0.1, -0.2))]
@@ -72,16 +76,16 @@ def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, uv: np.nda
     modes += [(regions == "sclera")[:, None] * np.array([-0.01, -0.03, -0.05])]
     modes += [(regions == "teeth")[:, None] * np.array([-0.03, -0.05, -0.08])]
     modes += [areas.scalp[:, None] * np.array([0.05, 0.035, 0.026])]
-    modes += _waves(skin, uv, TEXTURE_DIMS - len(modes))
+    modes += _waves(skin, points, TEXTURE_DIMS - len(modes))
     return np.stack(modes)
 
 
-def _waves(skin: np.ndarray, uv: np.ndarray, count: int) -> list[np.ndarray]:
-    """Smooth unevenness of the skin: cosine waves over the chart, coarse ones stronger, along melanin and blood."""
+def _waves(skin: np.ndarray, points: np.ndarray, count: int) -> list[np.ndarray]:
+    """Smooth unevenness of the skin: cosine waves across and up the head, coarse ones stronger."""
     waves = []
     frequencies = sorted(((p, q) for p in range(9) for q in range(9) if p + q > 0), key=lambda f: f[0] ** 2 + f[1] ** 2)
     for p, q in frequencies:
-        wave = np.cos(np.pi * 2.2 * p * (uv[:, 0] - 0.1)) * np.cos(np.pi * 2.2 * q * (uv[:, 1] - 0.1))
+        wave = np.cos(np.pi * p * (points[:, 0] + 90.0) / 180.0) * np.cos(np.pi * q * (points[:, 1] + 150.0) / 220.0)
         size = 0.30 / (1.0 + 0.6 * np.hypot(p, q))
         waves += [skin * (size * wave)[:, None] * axis for axis in (MELANIN, 1.6 * HAEMOGLOBIN)]
     return waves[:count]
