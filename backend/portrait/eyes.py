@@ -27,6 +27,7 @@ from bfm.landmarks import (
 REACH = 0.62  # eye widths above and below the corners' line that are redrawn
 SIDE_REACH = 0.12  # and beyond the corners
 LASH_HEIGHT = 0.11  # eye widths above the lid's edge that belong to the lash line
+CLEARED_HEIGHT = 0.17  # and that a closed lid's skin replaces
 WIDE_SHARE = 0.22  # of the opening, that the upper lid rises at full eyeWide
 SQUINT_LOWER, SQUINT_UPPER = 0.34, 0.10  # of the opening, that the lids come in at full eyeSquint
 BLINK_MEETING = 0.82  # where the lids meet, from the upper one's to the lower one's place
@@ -148,7 +149,7 @@ class Eye:
         below = 1.0 - _smooth((self._v - self._lower) / 0.30, 0.0, 1.0)
         below *= self._v >= np.minimum((upper + lower) / 2, self._lower)
         image = self._sampled(up * above + rise * below)
-        covered = _smooth(self._v - self._upper + LASH_HEIGHT, -0.03, 0.05) * _smooth(down, 0.01, 0.06)
+        covered = _smooth(self._v - self._upper + CLEARED_HEIGHT, -0.05, 0.05) * _smooth(down, 0.01, 0.06)
         covered *= 1.0 - _smooth(self._v - lower, -0.01, 0.03)
         return image + covered[..., None] * (self._lid_skin - image)
 
@@ -186,14 +187,17 @@ class Eye:
     def _closed_lid(self) -> np.ndarray:
         """Skin where the eye is (h, w, 3): interpolated from the skin above and below it, rounded by soft light."""
         opening = self._lower - self._upper
-        hole = (self._v > self._upper - LASH_HEIGHT) & (self._v < self._lower + 0.07)
+        hole = (self._v > self._upper - CLEARED_HEIGHT) & (self._v < self._lower + 0.07)
         hole &= (self._u > -0.06) & (self._u < 1.06)
         hole &= opening > 0.0
         known = (~hole).astype(np.float32)
         filled = _smooth_fill(self._image, known)
-        across = np.clip((self._v - self._upper) / np.maximum(opening, 0.02), 0.0, 1.0)
-        ball = 1.0 + 0.07 * np.sin(np.pi * across) - 0.05 * _smooth(across, 0.7, 1.0)
-        ball = 1.0 + (ball - 1.0) * _smooth(self._u, 0.0, 0.2) * _smooth(1.0 - self._u, 0.0, 0.2)
+        across = np.clip((self._v - self._upper + 0.05) / np.maximum(opening + 0.05, 0.04), 0.0, 1.0)
+        middle = _smooth(self._u, 0.0, 0.3) * _smooth(1.0 - self._u, 0.0, 0.3)
+        # what lies right above an open eye is mostly the crease's and the lashes' shadow, not the lid's own tone
+        even = 0.75 * middle * _smooth(across, 0.0, 0.35) * (1.0 - 0.8 * _smooth(across, 0.85, 1.0))
+        filled += even[..., None] * (self._lid_tone() - filled)
+        ball = 1.0 + (0.05 * np.sin(np.pi * across) - 0.07 * _smooth(across, 0.55, 1.0)) * middle
         soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(0.02 * self._width, 0.6))[..., None]
         grain = self._image - cv2.GaussianBlur(self._image, (0, 0), 1.2)
         skin = (known > 0) & (np.abs(self._v) > 0.3)
@@ -201,6 +205,14 @@ class Eye:
         noise = np.random.default_rng(11).normal(scale=spread, size=hole.shape).astype(np.float32)
         noise = 1.6 * cv2.GaussianBlur(noise, (0, 0), 0.8)[..., None]
         return self._image + soft * (filled * ball[..., None] + noise - self._image)
+
+    def _lid_tone(self) -> np.ndarray:
+        """The colour (3,) of skin near the eye: under it, and between its fold and the brow."""
+        inner = (self._u > 0.2) & (self._u < 0.8)
+        under = inner & (self._v > self._lower + 0.14) & (self._v < self._lower + 0.32)
+        over = inner & (self._v < self._fold - 0.02) & (self._v > self._fold - 0.14)
+        tones = [np.median(self._image[part], axis=0) for part in (under, over) if part.sum() > 4]
+        return 0.95 * np.mean(tones, axis=0) if tones else np.median(self._image.reshape(-1, 3), axis=0)
 
     def _lash_darkness(self) -> np.ndarray:
         """How much darker than lid skin the photo's lash line is, (h, w) 0–1, 1 away from it."""
