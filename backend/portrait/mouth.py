@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.portrait.lips import mouth_width
+from backend.portrait.lips import CLOSED_GAP, mouth_width
 from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
 from backend.portrait.plate import Plate
 from backend.portrait.teeth import LOWER_ROW, UPPER_ROW, RowPicture, draw_row
@@ -24,6 +24,7 @@ TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
+SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
@@ -57,6 +58,7 @@ class Mouth:
         self._axes = unit * np.stack([axis, [axis[1], -axis[0], 0.0]])  # dm per mm: to the left, down
         self._per_mm = mouth_width(neutral) / MOUTH_WIDTH_MM
         self._scale = min(1.0, FINEST / self._per_mm)
+        self._is_closed_in_photo = _opening(plate.landmarks) < CLOSED_GAP
         self._photo = (
             None
             if _opening(plate.landmarks) < LEAST_OPENING
@@ -74,7 +76,11 @@ class Mouth:
         upper, lower = _curve(landmarks[INNER_UPPER]), _curve(landmarks[INNER_LOWER])
         outline = np.concatenate([upper, lower[::-1]])
         box = _box(outline, frame.shape)
-        if box is None or np.abs(lower - upper).max() < 0.35:
+        if box is None:
+            return
+        if not self._is_closed_in_photo:
+            self._draw_seam(frame, box, upper, lower)
+        if np.abs(lower - upper).max() < 0.35:
             return
         left, top, right, bottom = box
         skull = self._to_pixels(moved.pose, np.zeros(3))
@@ -83,6 +89,25 @@ class Mouth:
         cover = self._change(landmarks) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
         patch[:] = (patch + cover * (inside - patch) + 0.5).astype(np.uint8)
+
+    def _draw_seam(
+        self, frame: np.ndarray, box: tuple[int, int, int, int], upper: np.ndarray, lower: np.ndarray
+    ) -> None:
+        """The shadow where lips meet that the photo shows apart."""
+        left, top, right, bottom = box
+        width = MOUTH_WIDTH_MM * self._per_mm
+        gap = float(np.median(np.linalg.norm(lower - upper, axis=1)[12:29])) / width
+        strength = SEAM_SHADOW * (1.0 - float(_smooth(np.float32(gap), 0.01, 0.05)))
+        if strength < 0.02:
+            return
+        line = np.zeros((bottom - top, right - left), np.uint8)
+        points = np.round(((upper + lower) / 2.0 - [left, top]) * 16.0).astype(np.int32)
+        cv2.polylines(line, [points], False, 255, 1, cv2.LINE_AA, 4)
+        shadow = cv2.GaussianBlur(line, (0, 0), max(0.011 * width, self._softness)).astype(np.float32)
+        shadow *= strength / max(float(np.percentile(shadow.max(axis=0), 60)), 1.0)
+        shadow = np.clip(shadow, 0.0, strength)[..., None] * np.float32([0.85, 1.0, 1.0])
+        patch = frame[top:bottom, left:right]
+        patch[:] = (patch * (1.0 - shadow) + 0.5).astype(np.uint8)
 
     def _change(self, landmarks: np.ndarray) -> float:
         """0 where the lips are as in the photo, 1 where they are not."""

@@ -16,7 +16,10 @@ from backend.portrait.mouth import Mouth
 from backend.portrait.plate import make_plate
 from backend.portrait.shading import SkinShading
 from bfm.coefficients import FaceCoefficients
+from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 from bfm.rasterize import draw_values
+
+LIPS = [*UPPER_LIP_RINGS[1], *LOWER_LIP_RINGS[1]]
 
 
 @njit(cache=True, fastmath=True)
@@ -43,7 +46,7 @@ class WarpRenderer:
         self._mouth = Mouth(plate, self._motion)
         self._eyes = Eyes(plate, self._motion.rest_weights)
         self._shading = SkinShading(plate, self._motion.rest_weights)
-        self._roi = _region(self._mesh.rest, plate.image.shape)
+        self._roi = _box(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
         self._background = np.ascontiguousarray(background)
@@ -99,13 +102,18 @@ class WarpRenderer:
         self._depth.fill(np.inf)
         vertices[:, :2] -= self._origin
         draw_values(vertices, self._mesh.triangles, self._mesh.rest - self._origin, self._flow, self._depth)
-        # where the chin overlaps the neck the flow jumps: a jump over one pixel would show as stairs
+        # Where the chin overlaps the neck the flow jumps, and a jump over one pixel would show as stairs. Between the
+        # lips it must jump: what the photo shows between them is not to be seen when they meet.
+        mouth = _box(vertices[LIPS, :2], self._flow.shape)
+        parted = self._flow[mouth].copy()
         shift = cv2.blur(cv2.subtract(self._flow, self._identity), (3, 3))
-        return cv2.add(shift, self._identity, dst=self._flow)
+        cv2.add(shift, self._identity, dst=self._flow)
+        self._flow[mouth] = parted
+        return self._flow
 
 
-def _region(vertices: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns that the mesh can touch."""
-    left, top = np.clip(np.floor(vertices.min(axis=0)).astype(int), 0, None)
-    right, bottom = np.ceil(vertices.max(axis=0)).astype(int) + 1
+def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of an image of this shape that hold points (n, 2) x, y."""
+    left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    right, bottom = np.maximum(np.ceil(points.max(axis=0)).astype(int) + 1, 0)
     return slice(top, min(bottom, shape[0])), slice(left, min(right, shape[1]))
