@@ -8,7 +8,7 @@ from backend.errors import InputError
 from backend.inference.performance import Performance
 from bfm.camera import rotation_angles
 from bfm.coefficients import ARKIT_CHANNELS, EXPRESSION_CHANNELS
-from blender_addon.protocol.types import AnimationCurves, channel_subset
+from blender_addon.protocol.types import EMOTIONS, AnimationCurves, channel_subset
 
 
 def performance_from_curves(curves: AnimationCurves) -> Performance:
@@ -48,3 +48,15 @@ def mixed_from(poses: np.ndarray, weights: np.ndarray, *, sweeps: int = 40, ridg
         if np.abs(amounts - before).max(initial=0.0) < 1e-4:
             break
     return amounts.astype(np.float32)
+
+
+def emotion_amounts(curves: AnimationCurves) -> dict[str, np.ndarray]:
+    """How much (n_frames,) 0-1 of each emotion's face the emotion layer holds; nothing where there is no such layer."""
+    if "emotion" not in curves.layers:
+        return {}
+    from backend.curves.convert import arkit_weights
+    from bfm.facs import emotion_weights
+
+    faces = arkit_weights(np.stack([emotion_weights(emotion) for emotion in EMOTIONS]), clip=False)
+    amounts = mixed_from(faces, channel_subset(curves.names, curves.layers["emotion"], ARKIT_CHANNELS))
+    return {emotion: amounts[:, i] for i, emotion in enumerate(EMOTIONS)}

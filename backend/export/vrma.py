@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.curves.assemble import assembled, rate_of_times
 from backend.curves.resample import between
-from backend.curves.solve import mixed_from
+from backend.curves.solve import emotion_amounts
 from backend.errors import InputError
 from backend.export.angles import from_xyzw, to_xyzw
 from backend.export.gltf import frame_times
@@ -41,8 +41,7 @@ OF_VISEME = {
     "SS": {"ih": 0.3}, "DD": {"ih": 0.25}, "nn": {"ih": 0.25}, "TH": {"ih": 0.2}, "kk": {"aa": 0.2},
     "RR": {"ou": 0.3}, "FF": {"ih": 0.1},
 }  # fmt: skip
-# Emotion → VRM preset; VRM has none for the others.
-EMOTIONS = {"happy": "happy", "angry": "angry", "sad": "sad", "surprised": "surprised"}
+EMOTION_PRESETS = ("happy", "angry", "sad", "surprised")  # what VRM calls as we do; it has none for the others
 BLINKS = {"eyeBlinkLeft": "blinkLeft", "eyeBlinkRight": "blinkRight"}
 
 
@@ -65,20 +64,8 @@ def preset_weights(curves: AnimationCurves) -> dict[str, np.ndarray]:
             presets[vowel] += share * visemes[:, VISEMES.index(viseme)]
     for channel, preset in BLINKS.items():
         presets[preset] = channel_subset(curves.names, curves.weights, (channel,))[:, 0]
-    if "emotion" in curves.layers:
-        presets |= _emotions(curves)
+    presets |= {emotion: amount for emotion, amount in emotion_amounts(curves).items() if emotion in EMOTION_PRESETS}
     return {name: np.clip(weights, 0.0, 1.0) for name, weights in presets.items()}
-
-
-def _emotions(curves: AnimationCurves) -> dict[str, np.ndarray]:
-    """How much of each emotion's face the emotion layer holds."""
-    from backend.curves.convert import arkit_weights
-    from bfm.facs import emotion_weights
-
-    faces = arkit_weights(np.stack([emotion_weights(emotion) for emotion in EMOTIONS]), clip=False)
-    layer = channel_subset(curves.names, curves.layers["emotion"], ARKIT_NAMES)
-    amounts = mixed_from(faces, layer)
-    return {preset: amounts[:, i] for i, preset in enumerate(EMOTIONS.values())}
 
 
 def _write(curves: AnimationCurves, path: Path, expressions: dict[str, np.ndarray], kind: str) -> None:
