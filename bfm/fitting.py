@@ -24,9 +24,6 @@ from bfm.errors import FaceModelError
 from bfm.landmarks import N_LANDMARKS
 from bfm.model import FaceModel
 
-NEUTRAL_AMBIENT = 0.8
-"""First spherical-harmonics coefficient of the lighting where no pixels were given: even white light."""
-
 _NOISE = 0.02
 """Standard deviation of a landmark coordinate as a share of the distance between the eyes."""
 _DEPTH_WEIGHT = 0.25
@@ -52,7 +49,7 @@ class FittedFace:
     """One face in one picture.
 
     identity (80,), texture (80,), expression (64,): standard deviations; rotation (3,) radians; translation (3,) dm;
-    lighting (27,): spherical harmonics, 9 per RGB channel (even white light where only landmarks were fitted);
+    lighting (27,): spherical harmonics, 9 per RGB channel; zeros, even white light, where only landmarks were fitted;
     camera; residual: mean distance of the fitted from the given landmarks as a share of the distance between the
     irises' centres, without foreshortening.
     """
@@ -65,13 +62,6 @@ class FittedFace:
     lighting: np.ndarray
     camera: Camera
     residual: float
-
-
-def neutral_lighting() -> np.ndarray:
-    """Even white light: (27,) spherical harmonics coefficients, 9 per RGB channel."""
-    lighting = np.zeros((3, 9), np.float32)
-    lighting[:, 0] = NEUTRAL_AMBIENT
-    return lighting.reshape(LIGHTING_DIMS)
 
 
 def fit_landmarks(
@@ -106,7 +96,7 @@ def fit_landmarks(
         expression=expression.astype(np.float32),
         rotation=rotation.astype(np.float32),
         translation=translation.astype(np.float32),
-        lighting=neutral_lighting(),
+        lighting=np.zeros(LIGHTING_DIMS, np.float32),
         camera=camera,
         residual=float(residual),
     )

@@ -185,7 +185,7 @@ def _corners(m: _Mouth) -> dict[str, np.ndarray]:
     # Drawn tight over the teeth, the middle of the lips goes back.
     smile += (m.around * m.left)[:, None] * [0.0, 0.4, -1.0]
     smile = smile + apple + sulcus + jaw_skin + thinner + smiling_eye(m.anatomy)
-    frown = _corner_field(m, 1.6, -6.2, -0.8) + m.bell(28.0, -16.0, 9.0, 9.0) * [0.6, -1.8, 0.8] * left
+    frown = _corner_field(m, 1.6, -6.2, -0.8, reach=1.25) + m.bell(28.0, -16.0, 9.0, 9.0) * [0.6, -1.8, 0.8] * left
     frown = frown + m.bell(0.0, -22.0, 14.0, 7.0) * [0.0, 1.0, 1.0] * left
     dimple = _corner_field(m, 3.6, 1.8, -2.6, reach=0.8) + m.bell(33.0, 2.0, 6.0, 8.0) * [-0.4, 0.6, 1.6] * left
     stretch = _corner_field(m, 7.4, -2.6, -0.4) + m.bell(36.0, -20.0, 14.0, 13.0) * [2.0, -1.6, -0.4] * left
@@ -202,7 +202,7 @@ def _lips(m: _Mouth) -> dict[str, np.ndarray]:
     roll = m.around * (0.25 + 0.75 * m.center(3.0))
     lip_upper, lip_lower = m.ring * roll * m.upper, m.ring * roll * m.lower
     rim_upper, rim_lower = (1.0 - m.ring) * roll * m.upper, (1.0 - m.ring) * roll * m.lower
-    rolled_lower = lip_lower[:, None] * [0.0, 7.2, -3.6] + rim_lower[:, None] * [0.0, 0.0, -7.5]
+    rolled_lower = lip_lower[:, None] * [0.0, 7.0, -2.8] + rim_lower[:, None] * [0.0, 0.0, -7.0]
     rolled_upper = lip_upper[:, None] * [0.0, -5.2, -4.2] + rim_upper[:, None] * [0.0, 0.2, -7.0]
     chin = m.bell(0.0, -31.0, 17.0, 10.0) * m.lower[:, None]
     shrug = (m.around * m.lower * (0.35 + 0.65 * middle))[:, None] * [0.0, 6.4, 3.4] + chin * [0.0, 6.4, 3.6]

@@ -85,7 +85,7 @@ def _tooth(middle: float, width: float, height: float, index: int, arch: dict, *
     thick = 2.6 + 0.9 * min(index, 5)
     square = lambda t: np.sign(t) * np.abs(t) ** 0.6  # noqa: E731
     rows = []
-    for share, wide, deep in ((-0.35, 0.80, 0.9), (0.0, 0.84, 1.0), (0.35, 0.95, 1.0), (0.75, 0.98, 0.75),
+    for share, wide, deep in ((-0.12, 0.80, 0.8), (0.0, 0.84, 1.0), (0.35, 0.95, 1.0), (0.75, 0.98, 0.75),
                               (0.95, 0.93, 0.42), (1.0, 0.80, 0.25)):  # fmt: skip
         deep = deep if index < 3 else max(deep, 0.72)
         along = middle + square(np.cos(around)) * wide * width / 2.0

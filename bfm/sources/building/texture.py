@@ -72,7 +72,7 @@ def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, points: np
     modes += [areas.flushed[:, None] * skin * 2.5 * HAEMOGLOBIN]
     modes += [areas.brows[:, None] * np.array([0.04, 0.026, 0.018])]
     modes += [hair * np.array(c) for c in ((0.8, 0.8, 0.8), (0.7, 0.1, -0.2))]
-    modes += [iris * np.array(c) for c in ((0.9, 0.9, 0.9), (-0.3, 0.3, 1.6), (0.0, 0.8, 0.2))]
+    modes += [iris * np.array(c) for c in ((0.7, 0.7, 0.7), (-0.2, 0.3, 1.0), (-0.1, 0.5, 0.1))]
     modes += [(regions == "sclera")[:, None] * np.array([-0.01, -0.03, -0.05])]
     modes += [(regions == "teeth")[:, None] * np.array([-0.03, -0.05, -0.08])]
     modes += [areas.scalp[:, None] * np.array([0.05, 0.035, 0.026])]
@@ -83,9 +83,12 @@ def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, points: np
 def _waves(skin: np.ndarray, points: np.ndarray, count: int) -> list[np.ndarray]:
     """Smooth unevenness of the skin: cosine waves across and up the head, coarse ones stronger."""
     waves = []
+    window = np.exp(
+        -(np.maximum(-100.0 - points[:, 1], 0.0) ** 2) / 300.0 - np.maximum(-points[:, 2] - 45.0, 0.0) ** 2 / 800.0
+    )
     frequencies = sorted(((p, q) for p in range(9) for q in range(9) if p + q > 0), key=lambda f: f[0] ** 2 + f[1] ** 2)
     for p, q in frequencies:
         wave = np.cos(np.pi * p * (points[:, 0] + 90.0) / 180.0) * np.cos(np.pi * q * (points[:, 1] + 150.0) / 220.0)
-        size = 0.30 / (1.0 + 0.6 * np.hypot(p, q))
+        size = 0.30 / (1.0 + 0.6 * np.hypot(p, q)) * window
         waves += [skin * (size * wave)[:, None] * axis for axis in (MELANIN, 1.6 * HAEMOGLOBIN)]
     return waves[:count]
