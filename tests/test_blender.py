@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.blender
 
 SCRIPTS = Path(__file__).resolve().parent / "blender"
-LIMIT_SECONDS = 180
+LIMIT_SECONDS = 90
 SCRIPT_NAMES = ("character.py", "shot.py")
 
 
@@ -33,3 +34,21 @@ def test_in_the_blender_program(script, blender_program, blender_environment, tm
 @pytest.mark.parametrize("script", SCRIPT_NAMES)
 def test_in_the_bpy_package(script, bpy_python, blender_environment, tmp_path):
     run_checks([str(bpy_python)], SCRIPTS / script, blender_environment, tmp_path)
+
+
+def test_in_a_window(blender_program, blender_environment, tmp_path):
+    if shutil.which("xvfb-run") is None:
+        pytest.skip("no virtual screen: xvfb-run is not installed")
+    screen = ["xvfb-run", "-a", "-s", "-screen 0 1000x1000x24 -nolisten tcp"]
+    flags = ["--factory-startup", "-noaudio", "--window-geometry", "0", "0", "1000", "1000", "--python"]
+    run = subprocess.run(
+        [*screen, blender_program, *flags, str(SCRIPTS / "window.py")],
+        env=blender_environment | {"LIBGL_ALWAYS_SOFTWARE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        cwd=tmp_path,
+    )
+    said = run.stdout[-3000:] + run.stderr[-3000:]
+    assert "passed: window" in run.stdout, said
+    assert "Traceback" not in said and "rna_uiItem" not in said, said
