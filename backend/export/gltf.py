@@ -60,13 +60,11 @@ def add_head(document: GltfDocument, head: HeadMesh) -> dict[str, int]:
         ),
         "COLOR_0": document.accessor(np.clip(head.colors, 0, 1).astype(np.float32), target=VERTEX_BUFFER),
     }
-    targets = [
-        {
-            "POSITION": document.accessor(moved, target=VERTEX_BUFFER, bounds=True),
-            "NORMAL": document.accessor(turned.astype(np.float32), target=VERTEX_BUFFER),
-        }
-        for moved, turned in zip(head.targets, head.target_normals)
-    ]
+    targets = []
+    for i in range(len(head.names)):
+        rows = head.moved_points(i)
+        moved = document.sparse_accessor(head.targets[i], rows, bounds=True)
+        targets.append({"POSITION": moved, "NORMAL": document.sparse_accessor(head.target_normals[i], rows)})
     skin = {"name": "Skin", "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.6}}
     primitive = {
         "attributes": attributes,

@@ -39,13 +39,11 @@ class GltfDocument:
         width = 1 if values.ndim == 1 else values.shape[1]
         component = FLOAT if values.dtype == np.float32 else UNSIGNED_INT
         assert values.dtype in (np.float32, np.uint32)
-        view = {"buffer": 0, "byteOffset": self._length, "byteLength": values.nbytes}
+        view = self._view(values.tobytes())
         if target is not None:
-            view["target"] = target
-        self._parts.append(values.tobytes())
-        self._length += values.nbytes
+            self.json["bufferViews"][view]["target"] = target
         item = {
-            "bufferView": self.add("bufferViews", view),
+            "bufferView": view,
             "componentType": component,
             "count": len(values),
             "type": next(kind for kind, n in WIDTHS.items() if n == width),
@@ -54,6 +52,32 @@ class GltfDocument:
             rows = values.reshape(len(values), -1)
             item |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
         return self.add("accessors", item)
+
+    def sparse_accessor(self, values: np.ndarray, rows: np.ndarray, *, bounds: bool = False) -> int:
+        """Stores the given rows (k,) of values (n, 3) float32, the others being 0, and gives the accessor's index."""
+        # An accessor may not be empty: one row of zeros stands for a target that moves nothing.
+        rows = np.asarray(rows, np.uint32) if len(rows) else np.zeros(1, np.uint32)
+        kept = np.ascontiguousarray(values[rows], np.float32)
+        item = {
+            "componentType": FLOAT,
+            "count": len(values),
+            "type": "VEC3",
+            "sparse": {
+                "count": len(rows),
+                "indices": {"bufferView": self._view(rows.tobytes()), "componentType": UNSIGNED_INT},
+                "values": {"bufferView": self._view(kept.tobytes())},
+            },
+        }
+        if bounds:
+            whole = kept if len(rows) == len(values) else np.concatenate([kept, np.zeros((1, 3), np.float32)])
+            item |= {"min": whole.min(0).tolist(), "max": whole.max(0).tolist()}
+        return self.add("accessors", item)
+
+    def _view(self, data: bytes) -> int:
+        view = {"buffer": 0, "byteOffset": self._length, "byteLength": len(data)}
+        self._parts.append(data)
+        self._length += len(data)
+        return self.add("bufferViews", view)
 
     def animation(self, name: str) -> GltfAnimation:
         """A new animation of this document."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from bfm.coefficients import (
 from blender_addon.protocol.types import AnimationCurves
 
 METRES_PER_DECIMETRE = np.float32(0.1)
+STILL = 2e-6  # metres; a vertex that moves less stands still
+UNTURNED = 0.01  # of a unit normal
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,26 @@ class HeadMesh:
     left_eye: np.ndarray
     right_eye: np.ndarray
 
+    def moved_points(self, target: int) -> np.ndarray:
+        """The vertices (k,) int64 that a target moves or turns enough to see."""
+        moved = np.abs(self.targets[target]).max(1) > STILL
+        return np.flatnonzero(moved | (np.abs(self.target_normals[target]).max(1) > UNTURNED))
+
 
 def head_of(curves: AnimationCurves) -> HeadMesh:
     """The head of the face that the curves came from, or the average head where they carry no coefficients."""
     carried = curves.coefficients or {}
     identity = carried.get("identity", np.zeros(IDENTITY_DIMS, np.float32))
     texture = carried.get("texture", np.zeros(TEXTURE_DIMS, np.float32))
-    return head_mesh(np.asarray(identity, np.float32), np.asarray(texture, np.float32))
+    return _head_mesh(np.asarray(identity, np.float32).tobytes(), np.asarray(texture, np.float32).tobytes())
 
 
-def head_mesh(identity: np.ndarray, texture: np.ndarray) -> HeadMesh:
-    """The embedded head of identity (80,) and texture (80,), standard deviations, with ARKit's 52 as targets."""
+@lru_cache(maxsize=2)
+def _head_mesh(identity_bytes: bytes, texture_bytes: bytes) -> HeadMesh:
+    """The embedded head of identity (80,) and texture (80,) float32 standard deviations, ARKit's 52 as targets."""
     from bfm.sources.embedded import load_embedded_model
+
+    identity, texture = (np.frombuffer(data, np.float32) for data in (identity_bytes, texture_bytes))
 
     model = load_embedded_model()
     rest = model.vertices(identity, np.zeros((1, EXPRESSION_DIMS), np.float32))[0]

@@ -18,7 +18,6 @@ ROOT, FACE, SKELETON, ANIMATION = "/Head", "/Head/Face", "/Head/Skeleton", "/Hea
 # Each joint's path; joints turn in the animation in this order.
 JOINTS = ("Head", "Head/LeftEye", "Head/RightEye")
 JOINT_NAMES = tuple(joint.rpartition("/")[2] for joint in JOINTS)
-MOVED = 1e-7  # metres; a vertex that moves less is left out of a target
 
 
 def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
@@ -102,9 +101,9 @@ def _define_targets(stage, head: HeadMesh, mesh) -> None:
     from pxr import UsdSkel, Vt
 
     paths = []
-    for name, moved, turned in zip(head.names, head.targets, head.target_normals):
+    for index, (name, moved, turned) in enumerate(zip(head.names, head.targets, head.target_normals)):
         shape = UsdSkel.BlendShape.Define(stage, f"{FACE}/{name}")
-        points = np.flatnonzero((np.abs(moved) > MOVED).any(1) | (np.abs(turned) > 1e-5).any(1)).astype(np.int32)
+        points = head.moved_points(index).astype(np.int32)
         shape.CreateOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(moved[points], np.float32)))
         shape.CreateNormalOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(turned[points], np.float32)))
         shape.CreatePointIndicesAttr(Vt.IntArray.FromNumpy(points))

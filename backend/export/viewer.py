@@ -81,10 +81,10 @@ def _mesh(curves: AnimationCurves) -> dict[str, object]:
     """The head with those targets that the curves drive; a target's moves as 16-bit steps of its own scale."""
     head = head_of(curves)
     driven, targets = [], []
-    for name, moved in zip(head.names, head.targets):
+    for index, (name, moved) in enumerate(zip(head.names, head.targets)):
         if name not in curves.names:
             continue
-        points = np.flatnonzero(np.abs(moved).max(1) > 1e-6)
+        points = head.moved_points(index)
         scale = float(np.abs(moved).max(initial=1e-6)) / 32767
         driven.append(curves.names.index(name))
         steps = np.rint(moved[points] / scale).astype("<i2")
