@@ -16,6 +16,7 @@ from bfm.sources.embedded import load_embedded_model
 __all__ = ["LEAST_FACE_HEIGHT", "Portrait", "analyse_portrait", "load_image"]
 
 LEAST_FACE_HEIGHT = 48.0  # pixels from forehead to chin
+MOST_YAW = np.radians(48.0)  # beyond it half the face is out of sight
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def analyse_portrait(image: np.ndarray) -> Portrait:
         )
     height, width = image.shape[:2]
     fit = fit_landmarks(load_embedded_model(), face.landmarks, image_height=height, image_width=width)
+    if abs(fit.rotation[1]) > MOST_YAW:
+        raise NoFaceError(
+            f"The face is turned {np.degrees(abs(fit.rotation[1])):.0f}° away: use a picture turned less than "
+            f"{np.degrees(MOST_YAW):.0f}° to the side."
+        )
     mask = person_mask(image, face.landmarks)
     return Portrait(np.ascontiguousarray(image), face.landmarks, mask, fit, len(people))
 

@@ -17,7 +17,7 @@ def fill_background(image: np.ndarray, mask: np.ndarray, face_height: float) -> 
     person's border, which is all a turning head uncovers. Equal to image away from the person.
     """
     radius = max(round(GROWTH * face_height), 2)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1))
     known = 1.0 - cv2.dilate((mask > 0.02).astype(np.float32), kernel)
     if known.sum() < 0.002 * known.size:
         return image.astype(np.float32)

@@ -7,12 +7,14 @@ Landmarks are (478, 3) float32: x right, y down in pixels of the picture, z in t
 from __future__ import annotations
 
 import os
+import threading
 from functools import cache
 
 import numpy as np
 
 N_SURFACE = 468  # the rest are the irises
 
+_ONE_AT_A_TIME = threading.Lock()  # mediapipe's graphs keep state between calls
 _IRIS_MIRROR = (473, 476, 475, 474, 477, 468, 471, 470, 469, 472)
 
 
@@ -89,7 +91,8 @@ def solutions():
 def find_landmarks(image: np.ndarray) -> np.ndarray | None:
     """The landmarks (478, 3) of the clearest face in image (height, width, 3) uint8 RGB, None where there is none."""
     height, width = image.shape[:2]
-    faces = _face_mesh().process(np.ascontiguousarray(image)).multi_face_landmarks
+    with _ONE_AT_A_TIME:
+        faces = _face_mesh().process(np.ascontiguousarray(image)).multi_face_landmarks
     if not faces:
         return None
     points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32)
@@ -99,7 +102,8 @@ def find_landmarks(image: np.ndarray) -> np.ndarray | None:
 def detect_boxes(image: np.ndarray, *, is_long_range: bool) -> list[tuple[float, np.ndarray]]:
     """Faces in image as (score 0-1, box (4,) left top right bottom in pixels), best first."""
     height, width = image.shape[:2]
-    found = _face_detector(is_long_range).process(np.ascontiguousarray(image)).detections or []
+    with _ONE_AT_A_TIME:
+        found = _face_detector(is_long_range).process(np.ascontiguousarray(image)).detections or []
     faces = []
     for detection in found:
         box = detection.location_data.relative_bounding_box

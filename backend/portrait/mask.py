@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-WORKING_SIDE = 1280  # pixels: edges are refined at this longer side at most
+WORKING_SIDE = 1024  # pixels: edges are refined at this longer side at most
 CLOSE_UP_SHARE = 4.0  # side of the second look over the face's height
 EDGE_CONTRAST = 1.6  # a segmentation's soft border is this much too wide
 
@@ -71,7 +71,7 @@ def _refine(image: np.ndarray, mask: np.ndarray, face_height: float) -> np.ndarr
     guide = image.astype(np.float32) / 255.0
     refined = cv2.ximgproc.guidedFilter(guide, mask, radius, 2e-4)
     # far from the border the segmentation is sure; the filter only moves what is near it
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1))
     inside, outside = cv2.erode(mask, kernel), cv2.dilate(mask, kernel)
     refined = np.clip(np.clip(refined, inside, outside), 0.0, 1.0)
     return np.clip((refined - 0.5) * EDGE_CONTRAST + 0.5, 0.0, 1.0).astype(np.float32)

@@ -179,15 +179,17 @@ class _Canvas:
         """The crease's map (h, w): below 0 darker, above lighter."""
         knots = np.array([self._at(mix, side) for mix in fold.line], np.float32)
         line = _resampled(knots, 48)
-        distance, along, sign = self._to_line(line)
-        lit = self._at({fold.lit: 1.0}, side)
-        nearest = np.argmin(((line - lit) ** 2).sum(axis=1))
-        lit_sign = _side_of(lit[None], line, np.array([nearest]))[0]
         width = fold.width * self._face
+        window = self._window(line, 6.0 * width)
+        distance, along, sign = _to_line(self._x[window], self._y[window], line)
+        lit = self._at({fold.lit: 1.0}, side)
+        lit_sign = _side_of(lit[None], line, ((line - lit) ** 2).sum(axis=1).argmin()[None])[0]
         taper = np.sin(np.pi * np.clip(0.12 + 0.8 * along, 0.0, 1.0)) ** 0.7
         dark = np.exp(-((distance / width) ** 2)) + 0.35 * np.exp(-((distance / (2.6 * width)) ** 2))
         ridge = np.exp(-(((distance - 2.2 * width) / (1.7 * width)) ** 2)) * (sign == lit_sign)
-        return self._inside * taper * (fold.ridge * ridge - fold.depth * 0.75 * dark)
+        drawn = np.zeros_like(self._inside)
+        drawn[window] = self._inside[window] * taper * (fold.ridge * ridge - fold.depth * 0.75 * dark)
+        return drawn
 
     def patch(self, patch: Patch, side: str) -> np.ndarray:
         """The spot's map (h, w)."""
@@ -202,16 +204,21 @@ class _Canvas:
         chosen = [index if side == "Right" else int(twins[index]) for index in mix]
         return np.average(self._points[chosen], axis=0, weights=list(mix.values()))
 
-    def _to_line(self, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance to the line, where along it 0–1, and on which side, each (h, w)."""
-        pixels = np.stack([self._x.ravel(), self._y.ravel()], axis=1)
-        squared = ((pixels[:, None, :] - line[None]) ** 2).sum(axis=2)
-        nearest = squared.argmin(axis=1)
-        distance = np.sqrt(squared[np.arange(len(pixels)), nearest])
-        sign = _side_of(pixels, line, nearest)
-        shape = self._x.shape
-        along = nearest / (len(line) - 1.0)
-        return distance.reshape(shape), along.reshape(shape), sign.reshape(shape)
+    def _window(self, line: np.ndarray, reach: float) -> tuple[slice, slice]:
+        """Rows and columns of the maps within reach pixels of the line's box."""
+        left, top = np.maximum(np.floor(line.min(axis=0) - reach).astype(int), 0)
+        right, bottom = np.ceil(line.max(axis=0) + reach).astype(int) + 1
+        return slice(top, max(bottom, top)), slice(left, max(right, left))
+
+
+def _to_line(x: np.ndarray, y: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance of pixels x, y (h, w) to the line (n, 2), where along it 0–1, and on which side, each (h, w)."""
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    squared = (pixels[:, :1] - line[:, 0]) ** 2 + (pixels[:, 1:] - line[:, 1]) ** 2
+    nearest = squared.argmin(axis=1)
+    distance = np.sqrt(squared[np.arange(len(pixels)), nearest])
+    sign = _side_of(pixels, line, nearest)
+    return distance.reshape(x.shape), (nearest / (len(line) - 1.0)).reshape(x.shape), sign.reshape(x.shape)
 
 
 def _sides(is_paired: bool) -> tuple[str, ...]:
