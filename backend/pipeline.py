@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from backend.errors import InputError
+from backend.provenance import Label, Marking, label_shot, sign_video
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
@@ -57,8 +59,12 @@ class ShotResult:
     notices: tuple[str, ...]
 
 
-def run_shot(shot: Shot, sink: ShotSink, *, video_path: Path | None = None) -> ShotResult:
+def run_shot(
+    shot: Shot, sink: ShotSink, *, video_path: Path | None = None, marking: Marking | None = None
+) -> ShotResult:
     """Runs a shot from files to curves and, where it has a portrait and a renderer, to the video at video_path.
+
+    marking: how the video is labelled; None: as the environment says.
 
     Raises InputError for what the user must mend and CancelledError when the sink asks to stop.
     """
@@ -88,13 +94,16 @@ def run_shot(shot: Shot, sink: ShotSink, *, video_path: Path | None = None) -> S
     curves = curves_from_performance(performance, coefficients, articulation.phones)
     sink.curves(curves)
     if portrait is not None and options.renderer is not None and video_path is not None:
-        render_video(portrait, coefficients, shot.audio, options=options, sink=sink, video_path=video_path)
+        label = label_shot(
+            shot.portrait, shot.audio, emotion=shot.emotion, options=options, marking=marking or Marking.chosen()
+        )
+        render_video(portrait, coefficients, shot.audio, options=options, sink=sink, video_path=video_path, label=label)
     return ShotResult(coefficients, curves, tuple(notices))
 
 
 def rerender(
     portrait_file: Path | bytes, curves: AnimationCurves, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
-    video_path: Path,
+    video_path: Path, marking: Marking | None = None,
 ) -> FaceCoefficients:  # fmt: skip
     """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
     from backend.curves.convert import coefficients_from_curves
@@ -106,17 +115,37 @@ def rerender(
         coefficients = make_coefficients(performance_from_curves(curves), portrait)
     else:
         coefficients = coefficients_from_curves(curves)
-    render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path)
+    label = label_shot(
+        portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
+    )
+    render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path, label=label)
     return coefficients
 
 
 def read_portrait(source: Path | bytes) -> Portrait:
     """The analysed portrait of an image file or its bytes. Raises PortraitError."""
+    from backend.portrait.analysis import load_image
+
+    image = load_image(source)
+    return _analysed(_Picture(image, hashlib.blake2b(image, digest_size=32).digest()))
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An image that equals another with the same pixels, so that its analysis can be kept."""
+
+    image: np.ndarray = field(compare=False)
+    digest: bytes
+
+
+@lru_cache(maxsize=2)
+def _analysed(picture: _Picture) -> Portrait:
+    """The analysis of a picture; the latest are kept, since a portrait is often rendered again."""
     from backend.native_logs import held_back
-    from backend.portrait.analysis import analyse_portrait, load_image
+    from backend.portrait.analysis import analyse_portrait
 
     with held_back():
-        return analyse_portrait(load_image(source))
+        return analyse_portrait(picture.image)
 
 
 def portrait_notices(portrait: Portrait) -> list[str]:
@@ -178,9 +207,12 @@ def make_coefficients(performance: Performance, portrait: Portrait | None) -> Fa
 
 def render_video(
     portrait: Portrait, coefficients: FaceCoefficients, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
-    video_path: Path,
+    video_path: Path, label: Label | None = None,
 ) -> None:  # fmt: skip
-    """Renders every frame of the coefficients into the video at video_path, with the sound of the shot."""
+    """Renders every frame of the coefficients into the video at video_path, with the sound of the shot, and labels it.
+
+    The mark goes into what is encoded, not into the frames that the sink gets; the manifest is signed last.
+    """
     from backend.portrait.renderer import WarpRenderer
     from backend.video import VideoWriter
 
@@ -194,6 +226,7 @@ def render_video(
         audio=audio,
         start=options.start,
         end=options.end,
+        mark=None if label is None else label.watermark(coefficients.frame_rate).apply,
     ) as writer:
         for index, image in enumerate(_frames(renderer.render, coefficients)):
             writer.write(image)
@@ -201,6 +234,9 @@ def render_video(
             sink.progress("rendering", index + 1, coefficients.n_frames)
             if sink.cancelled():
                 raise CancelledError
+    if label is not None:
+        sink.progress("signing", 0, 0)
+        sign_video(video_path, label)
     sink.video(video_path)
 
 
