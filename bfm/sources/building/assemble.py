@@ -78,47 +78,21 @@ def assemble(statistics: LandmarkStatistics) -> Head:
     opened = anatomy.points + 0.5 * expressions[CHANNEL_INDEX["jawOpen"]]
     cage = build_cage(anatomy, opened)
     skin, others = _subdivided(cage), _parts(anatomy)
-    solve = lambda values: _each(values, skin.at_cage)  # noqa: E731
-    smooth = solve(cage.points[None])[0]
-    skin_points = skin.limit @ smooth
-    skin_points = skin_points + nostrils(skin_points)
-
     identity = identity_modes(statistics, expressions, n_modes=IDENTITY_DIMS - N_ANTHROPOMETRIC)
-    cage_identity = solve(extend.identity_on_cage(cage, anatomy, identity))
-    cage_expression = solve(extend.expression_on_cage(cage, expressions))
-    cage_contact = solve(extend.contact_on_cage(cage, contact_weights())[:, :, None])[:, :, 0]
 
-    names = np.concatenate([np.full(len(skin_points), "skin"), *[np.full(len(p.points), n) for n, p in others.items()]])
+    skin_points = skin.limit @ _each(cage.points[None], skin.at_cage)[0]
+    skin_points = skin_points + nostrils(skin_points)
     points = np.concatenate([skin_points, *[part.points for part in others.values()]])
-    part_of = np.concatenate([_skin_parts(skin, cage), names[len(skin_points) :]])
-    anthropometric = anthropometric_modes(points, part_of)
-    extra_identity = np.concatenate([extend.part_identity(p, n, identity) for n, p in others.items()], axis=1)
-    extra_expression = np.concatenate([extend.part_expression(p, anatomy) for p in others.values()], axis=1)
     offsets = np.cumsum([len(skin_points)] + [len(part.points) for part in others.values()])
     quads = np.concatenate([skin.quads] + [part.quads + at for part, at in zip(others.values(), offsets)])
-    regions = np.concatenate([skin_regions(skin.limit, cage), *[part.region for part in others.values()]])
-    uv = chart(skin.limit, cage, others)
-    areas = skin_areas(skin.limit, cage, points, regions)
     triangles, barycentric = _landmarks(anatomy, dict(zip(others, offsets)))
-    names_of_regions, region_index = np.unique(regions, return_inverse=True)
-    mean = mean_albedo(areas, regions)
     arrays = {
         "mean": points / _MM_PER_DM,
-        "limit_data": skin.limit.data,
-        "limit_indices": skin.limit.indices,
-        "limit_indptr": skin.limit.indptr,
-        "cage_identity": cage_identity / _MM_PER_DM,
-        "cage_expression": cage_expression / _MM_PER_DM / FULL_ACTIVATION_SD,
-        "cage_contact": cage_contact,
-        "part_identity": extra_identity / _MM_PER_DM,
-        "part_expression": extra_expression / _MM_PER_DM / FULL_ACTIVATION_SD,
-        "anthropometric": anthropometric / _MM_PER_DM,
-        "texture_mean": mean,
-        "texture_basis": albedo_modes(mean, areas, regions, points),
+        **_skin_bases(skin, cage, anatomy, identity, expressions),
+        **_part_bases(others, anatomy, identity),
+        "anthropometric": anthropometric_modes(points, _part_names(skin, cage, others)) / _MM_PER_DM,
+        **_surface(skin, cage, others, points),
         "quads": quads,
-        "uv": uv,
-        "regions": region_index,
-        "region_names": names_of_regions,
         "twins": _twins(points),
         "landmark_triangles": triangles,
         "landmark_barycentric": barycentric,
@@ -128,6 +102,46 @@ def assemble(statistics: LandmarkStatistics) -> Head:
     return Head(arrays)
 
 
+def _skin_bases(skin: _Skin, cage: Cage, anatomy: Anatomy, identity, expressions) -> dict[str, np.ndarray]:
+    """What the skin's coarse mesh does, and the subdivision that spreads it."""
+    on_identity = _each(extend.identity_on_cage(cage, anatomy, identity), skin.at_cage)
+    on_expression = _each(extend.expression_on_cage(cage, expressions), skin.at_cage)
+    contact = _each(extend.contact_on_cage(cage, contact_weights())[:, :, None], skin.at_cage)[:, :, 0]
+    return {
+        "limit_data": skin.limit.data,
+        "limit_indices": skin.limit.indices,
+        "limit_indptr": skin.limit.indptr,
+        "cage_identity": on_identity / _MM_PER_DM,
+        "cage_expression": on_expression / _MM_PER_DM / FULL_ACTIVATION_SD,
+        "cage_contact": contact,
+    }
+
+
+def _part_bases(others: dict[str, Part], anatomy: Anatomy, identity: np.ndarray) -> dict[str, np.ndarray]:
+    """What eyes, teeth, tongue and ears do, vertex by vertex."""
+    on_identity = [extend.part_identity(part, name, identity) for name, part in others.items()]
+    on_expression = [extend.part_expression(part, anatomy) for part in others.values()]
+    return {
+        "part_identity": np.concatenate(on_identity, axis=1) / _MM_PER_DM,
+        "part_expression": np.concatenate(on_expression, axis=1) / _MM_PER_DM / FULL_ACTIVATION_SD,
+    }
+
+
+def _surface(skin: _Skin, cage: Cage, others: dict[str, Part], points: np.ndarray) -> dict[str, np.ndarray]:
+    """Regions, chart and albedo of every vertex."""
+    regions = np.concatenate([skin_regions(skin.limit, cage), *[part.region for part in others.values()]])
+    areas = skin_areas(skin.limit, cage, points, regions)
+    names, index = np.unique(regions, return_inverse=True)
+    mean = mean_albedo(areas, regions)
+    return {
+        "texture_mean": mean,
+        "texture_basis": albedo_modes(mean, areas, regions, points),
+        "uv": chart(skin.limit, cage, others),
+        "regions": index,
+        "region_names": names,
+    }
+
+
 def _each(values: np.ndarray, at_cage: csr_matrix) -> np.ndarray:
     """Interpolating cage values for a stack (k, n, c) at once."""
     k, n, c = values.shape
@@ -135,11 +149,12 @@ def _each(values: np.ndarray, at_cage: csr_matrix) -> np.ndarray:
     return extend.interpolating(flat, at_cage).reshape(n, k, c).transpose(1, 0, 2)
 
 
-def _skin_parts(skin: _Skin, cage: Cage) -> np.ndarray:
-    """Name of the cage part that weighs most at each skin vertex (n_skin,)."""
+def _part_names(skin: _Skin, cage: Cage, others: dict[str, Part]) -> np.ndarray:
+    """Name of the part of each vertex (n_vertices,): on the skin, the cage's part that weighs most there."""
     names = ("face", "skull", "lid", "mouth")
     shares = np.stack([skin.limit @ (cage.part == name) for name in names])
-    return np.array(names)[shares.argmax(0)]
+    on_skin = np.array(names)[shares.argmax(0)]
+    return np.concatenate([on_skin, *[np.full(len(part.points), name) for name, part in others.items()]])
 
 
 def _twins(points: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ LID_SHARES = {
     "mouthSmile": (-0.01, 0.05),
 }
 
-BROW_LINE = ((0.0, 12.5, 20.0, 28.0, 41.0, 50.0, 56.0, 66.0), (14.0, 16.5, 19.0, 20.5, 20.0, 17.5, 14.5, 8.0))
+BROW_LINE = ((0.0, 12.5, 20.0, 28.0, 41.0, 50.0, 56.0, 66.0), (14.0, 16.5, 19.0, 20.5, 20.0, 17.5, 15.5, 13.0))
 """Middle of the left brow: x and y in mm."""
 
 # How much of the margin's travel the rings beyond it follow, from the margin outwards.
@@ -99,9 +99,9 @@ def _brows(anatomy: Anatomy) -> dict[str, np.ndarray]:
     # The brow and 4 mm around it move fully; the skin above follows with a falloff to the hairline, the lid little.
     above = y - np.interp(x, *BROW_LINE)
     band = np.exp(
-        -0.5 * np.where(above > 0.0, np.maximum(above - 4.0, 0.0) / 15.0, np.maximum(-above - 4.0, 0.0) / 3.6) ** 2
+        -0.5 * np.where(above > 0.0, np.maximum(above - 4.0, 0.0) / 15.0, np.maximum(-above - 3.5, 0.0) / 4.2) ** 2
     )
-    inner, outer = smoothstep(x, 50.0, 12.0), smoothstep(x, 14.0, 40.0) * smoothstep(x, 82.0, 58.0)
+    inner, outer = smoothstep(x, 50.0, 12.0), smoothstep(x, 14.0, 40.0) * smoothstep(x, 76.0, 50.0)
     whole = smoothstep(x, 78.0, 44.0) * (0.55 + 0.45 * smoothstep(x, 2.0, 14.0))
     glabella = np.exp(-0.5 * (x / 9.0) ** 2) * np.exp(-0.5 * ((y - 12.0) / 8.0) ** 2)
 
@@ -124,15 +124,15 @@ def _brows(anatomy: Anatomy) -> dict[str, np.ndarray]:
 
 def _nose_and_cheek(anatomy: Anatomy) -> dict[str, np.ndarray]:
     """Levator alaeque nasi, nasalis and the upper cheek of the left side."""
-    left = anatomy.left(5.0)[:, None]
+    left, left_lip = anatomy.left(5.0)[:, None], anatomy.left(11.0)[:, None]
     bell = anatomy.bell
     wing = bell(18.5, -38.0, 6.0, 7.0)[:, None]
     bridge = bell(9.0, -8.0, 7.0, 11.0)[:, None]
     fold = bell(27.0, -45.0, 9.0, 9.0)[:, None]
-    lip = (bell(13.0, -60.0, 12.0, 8.5) * (1.0 - anatomy.lower_mouth()))[:, None]
+    lip = (bell(10.5, -60.0, 13.0, 8.5) * (1.0 - anatomy.lower_mouth()))[:, None]
     inner_brow = bell(13.0, 15.0, 9.0, 6.0)[:, None]
     sneer = wing * [0.6, 5.2, 0.2] + bridge * [-0.8, 1.6, 1.0] + fold * [0.3, 4.0, 1.2]
-    sneer = sneer + lip * [0.3, 5.4, -0.2] + inner_brow * [-0.6, -1.6, 0.4]
+    sneer = sneer + inner_brow * [-0.6, -1.6, 0.4]
     cheek = bell(38.0, -24.0, 15.0, 13.0)[:, None]
     raised = cheek * [-0.2, 3.6, 2.8] + bell(32.0, -13.0, 14.0, 6.0)[:, None] * [-0.6, 1.4, 0.8]
     raised[[index for rings in (LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS) for index in rings[0]]] = 0.0
@@ -149,7 +149,7 @@ def _nose_and_cheek(anatomy: Anatomy) -> dict[str, np.ndarray]:
     flare = bell(18.0, -39.5, 4.5, 5.0)[:, None] * [2.6, 0.9, -0.3]
     flare = flare * left
     return {
-        "noseSneerLeft": sneer * left,
+        "noseSneerLeft": sneer * left + lip * left_lip * [0.2, 5.0, -0.2],
         "cheekSquintLeft": raised * left + _lid_field(anatomy, *LID_SHARES["cheekSquint"]),
         "nostrilFlare": flare + anatomy.mirrored(flare),
     }

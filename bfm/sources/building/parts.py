@@ -129,9 +129,10 @@ def _gum(arch: dict, *, up: float) -> tuple[np.ndarray, np.ndarray]:
     arc = np.linspace(-54.0, 54.0, 61)
     at, normal = _arch(arc, half_width=arch["half_width"], depth=arch["depth"])
     rows = []
-    for height, out in ((7.0, -5.2), (6.4, -0.6), (8.5, 0.3), (11.5, -1.6), (14.0, -5.0), (14.0, -8.0), (8.0, -8.0)):
-        flat = at + normal * out
-        y = arch["edge"] + up * (height + (1.2 * np.cos(arc * 2 * np.pi / 7.6) if height < 7 else 0.0))
+    for height, out in ((8.8, -5.2), (8.0, -0.3), (9.4, 0.6), (11.5, -0.8), (14.0, -4.5), (14.0, -8.0), (9.0, -8.0)):
+        # The lower gum lies deeper: the hollow under the lower lip is close.
+        flat = at + normal * (out - (2.2 if up < 0 and height > 9.0 else 0.0))
+        y = arch["edge"] + up * (height + (1.2 * np.cos(arc * 2 * np.pi / 7.6) if height < 8.5 else 0.0))
         rows.append(np.stack([flat[:, 0], np.broadcast_to(y, len(arc)), flat[:, 1] + arch["front"]], axis=1))
     return np.concatenate(rows), grid_quads(len(rows), len(arc))
 

@@ -69,7 +69,7 @@ def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, points: np
     iris = (regions == "iris").astype(float)[:, None] * mean
     modes = [skin * MELANIN, skin * HAEMOGLOBIN, skin * CAROTENE]
     modes += [areas.lips[:, None] * mean * np.array(c) for c in ((0.05, -0.10, -0.07), (-0.12, -0.15, -0.15))]
-    modes += [areas.flushed[:, None] * skin * 2.5 * HAEMOGLOBIN]
+    modes += [areas.flushed[:, None] * skin * 1.6 * HAEMOGLOBIN]
     modes += [areas.brows[:, None] * np.array([0.04, 0.026, 0.018])]
     modes += [hair * np.array(c) for c in ((0.8, 0.8, 0.8), (0.7, 0.1, -0.2))]
     modes += [iris * np.array(c) for c in ((0.7, 0.7, 0.7), (-0.2, 0.3, 1.0), (-0.1, 0.5, 0.1))]
@@ -90,5 +90,5 @@ def _waves(skin: np.ndarray, points: np.ndarray, count: int) -> list[np.ndarray]
     for p, q in frequencies:
         wave = np.cos(np.pi * p * (points[:, 0] + 90.0) / 180.0) * np.cos(np.pi * q * (points[:, 1] + 150.0) / 220.0)
         size = 0.30 / (1.0 + 0.6 * np.hypot(p, q)) * window
-        waves += [skin * (size * wave)[:, None] * axis for axis in (MELANIN, 1.6 * HAEMOGLOBIN)]
+        waves += [skin * (size * wave)[:, None] * axis for axis in (MELANIN, HAEMOGLOBIN)]
     return waves[:count]
