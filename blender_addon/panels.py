@@ -282,7 +282,7 @@ def _draw_unmatched(layout, mesh_object) -> None:
 def _wrapped(layout, text: str, *, icon: str = "NONE") -> None:
     """Text over as many lines as the sidebar's width asks for."""
     width = bpy.context.region.width if bpy.context.region else 260
-    scale = bpy.context.preferences.system.ui_scale
+    scale = bpy.context.preferences.system.ui_scale or 1.0  # 0 without a window
     room = max(int((width / scale - 90.0) / CHARACTER_WIDTH), 14)
     for number, line in enumerate(runtime.wrap(text, room)):
         layout.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))

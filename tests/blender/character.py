@@ -190,6 +190,45 @@ def check_targets():
     scene.emorig.targets.clear()
 
 
+def check_panels_draw_on_paper():
+    """Every panel and list in every state, held against this Blender's own layout functions, icons and properties."""
+    from types import SimpleNamespace
+
+    from paper_layout import PaperLayout
+
+    from blender_addon import emotions, panels, runtime
+    from blender_addon.session import Job, Request, State
+
+    scene = empty_scene()
+    scene.emorig.targets.add().mesh = mesh_with_shapes("Face", ["jawOpen", "Bulge"])
+    scene.emorig.targets.add()
+    scene.emorig.head = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.emorig.curves_path = "//line.emorig"
+    emotions.apply_preset(scene, "Good News", first_frame=1, last_frame=50)
+    session, before = runtime.session, runtime.session._state
+    runtime.tell("ERROR", "A sentence that is long enough to take more than one line of a narrow sidebar.")
+    labels, _ = emotions.emotion_curves(scene)
+    lines = []
+    for state in State:
+        session._state, session.detail = state, "Why."
+        for job in (None, Job(Request({}), "a" * 32, "rendering", 3, 10)):
+            session.job = job
+            paper = PaperLayout(lines)
+            for cls in panels.CLASSES:
+                if issubclass(cls, bpy.types.Panel):
+                    cls.draw(SimpleNamespace(layout=paper), bpy.context)
+            for point in labels.keyframe_points:
+                panels.EMORIG_UL_emotion_keys.draw_item(None, bpy.context, paper, labels, point, 0, scene.emorig, "")
+            for target in scene.emorig.targets:
+                panels.EMORIG_UL_targets.draw_item(None, bpy.context, paper, scene.emorig, target, 0, None, "")
+    session.job, session._state, session.detail = None, before, ""
+    runtime.news.clear()
+    said = " ".join(lines)
+    for words in ("Key at Frame", "1 of 52", "No shape key for", "1 of its shape keys", "Surprised", "90%"):
+        assert words in said, words
+    scene.emorig.targets.clear()
+
+
 if __name__ == "__main__":
     with registered():
         for name, check in list(globals().items()):
