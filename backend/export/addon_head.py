@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.export.head_mesh import head_mesh
-from bfm.coefficients import IDENTITY_DIMS, TEXTURE_DIMS
+from backend.export.head_mesh import head_of
+from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves, rest_rotations
 
 ADDON_HEAD = Path(__file__).resolve().parents[2] / "blender_addon" / "data" / "head.npz"
 STILL = 2e-6  # metres; what moves less is stored as not moving
@@ -23,7 +23,8 @@ def addon_head() -> dict[str, np.ndarray]:
     from bfm.sources.embedded import load_embedded_model
 
     model = load_embedded_model()
-    head = head_mesh(np.zeros(IDENTITY_DIMS, np.float32), np.zeros(TEXTURE_DIMS, np.float32))
+    rest = rest_rotations(1)
+    head = head_of(AnimationCurves(ARKIT_NAMES, np.zeros((1, len(ARKIT_NAMES)), np.float32), 25.0, rest, rest, rest))
     deltas = np.where(np.abs(head.targets) < STILL, 0.0, head.targets)
     return {
         "vertices": head.vertices.astype(np.float32),
