@@ -65,25 +65,33 @@ class FittedFace:
 
 
 def fit_landmarks(
-    model: FaceModel, landmarks: np.ndarray, *, image_height: int, image_width: int, camera: Camera | None = None
+    model: FaceModel,
+    landmarks: np.ndarray,
+    *,
+    image_height: int,
+    image_width: int,
+    camera: Camera | None = None,
+    identity: np.ndarray | None = None,
 ) -> FittedFace:
     """Fit a model to mediapipe landmarks (478, 3) in pixels (x right, y down, z as mediapipe scales it).
 
-    camera: Deep3DFaceRecon's for the picture where none is given. Raises FaceModelError for landmarks of another shape,
+    camera: Deep3DFaceRecon's for the picture where none is given. identity (80,) sd: kept as it is where given, for the
+    frames of one person's video; fitted where not. Raises FaceModelError for landmarks of another shape,
     not finite, or degenerate.
     """
     landmarks = _checked(landmarks)
     camera = camera or camera_for_image(image_height, image_width)
-    shape = model.landmark_mean.astype(np.float64)
+    known, expression = identity, np.zeros(EXPRESSION_DIMS)
+    identity = np.zeros(IDENTITY_DIMS) if known is None else np.asarray(known, np.float64)
+    shape = _shape(model, identity, expression)
     rotation, translation, scale = _initial_pose(shape, landmarks, camera)
     noise = _NOISE * _eye_distance(shape) * scale
     weights = np.ones(N_LANDMARKS)
-    identity, expression = np.zeros(IDENTITY_DIMS), np.zeros(EXPRESSION_DIMS)
     for _ in range(_ROUNDS):
         rotation, translation = _refine_pose(shape, landmarks, rotation, translation, camera, weights)
         weights = _visibility(shape, rotation) * _robust(shape, landmarks, rotation, translation, camera, noise)
         system = _linear_system(model, landmarks, rotation, translation, camera, weights, noise, shape)
-        identity, expression = _solve_coefficients(*system)
+        identity, expression = _solve_coefficients(*system, known=known)
         shape = _shape(model, identity, expression)
     rotation, translation = _refine_pose(shape, landmarks, rotation, translation, camera, weights)
     seen = project(shape, rotation, translation, camera)
@@ -224,8 +232,11 @@ def _linear_system(model, landmarks, rotation, translation, camera, weights, noi
     return design, target
 
 
-def _solve_coefficients(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Identity (80,) and expression (64,) sd: ridge regression with channels within 0 and full activation."""
+def _solve_coefficients(design: np.ndarray, target: np.ndarray, *, known: np.ndarray | None):
+    """Identity (80,) and expression (64,) sd: ridge regression with channels within 0 and full activation.
+
+    known (80,) sd holds the identity still.
+    """
     prior = np.full(EXPRESSION_DIMS, _USUAL_PRIOR)
     for name, deviation in _PRIORS.items():
         prior[CHANNEL_INDEX[name]] = deviation
@@ -235,6 +246,10 @@ def _solve_coefficients(design: np.ndarray, target: np.ndarray) -> tuple[np.ndar
     right = design.T @ target / 4.0
     low = np.concatenate([np.full(IDENTITY_DIMS, -3.5), np.zeros(EXPRESSION_DIMS)])
     high = np.concatenate([np.full(IDENTITY_DIMS, 3.5), np.full(EXPRESSION_DIMS, FULL_ACTIVATION_SD)])
+    if known is not None:
+        moving = slice(IDENTITY_DIMS, None)
+        right = right[moving] - normal[moving, :IDENTITY_DIMS] @ known
+        return known, bounded_quadratic(normal[moving, moving], right, low[moving], high[moving])
     solution = bounded_quadratic(normal, right, low, high)
     return solution[:IDENTITY_DIMS], solution[IDENTITY_DIMS:]
 

@@ -68,6 +68,14 @@ def test_identity_does_not_take_the_expression(model):
     assert np.linalg.norm(shift, axis=1).mean() < 0.015  # decimetres; the expression itself moves the face 0.04
 
 
+def test_known_identity_is_kept(model):
+    identity = np.random.default_rng(2).normal(size=80).astype(np.float32)
+    picture = synthetic(model, weights={"mouthSmileLeft": 0.8, "eyeBlinkRight": 0.7}, identity=identity)
+    fit = fit_landmarks(model, picture, image_height=512, image_width=512, identity=identity)
+    assert np.array_equal(fit.identity, identity)
+    assert abs(weight(fit, "mouthSmileLeft") - 0.8) < 0.15 and abs(weight(fit, "eyeBlinkRight") - 0.7) < 0.15
+
+
 def test_one_wild_landmark_does_not_spoil_the_fit(model):
     landmarks = synthetic(model)
     landmarks[100, :2] += 150.0

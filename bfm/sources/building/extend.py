@@ -96,9 +96,9 @@ def _tongue_expression(points: np.ndarray, field: np.ndarray) -> None:
     tip, blade = smoothstep(along, 0.45, 1.0)[:, None], smoothstep(along, 0.1, 0.9)[:, None]
     back = np.exp(-(((along - 0.35) / 0.25) ** 2))[:, None]
     narrow = -points[:, :1] * [0.25, 0.0, 0.0]
-    field[CHANNEL_INDEX["tongueOut"]] = blade * [0.0, -3.0, 34.0] + tip * [0.0, -6.0, 6.0] + blade * narrow
-    field[CHANNEL_INDEX["tongueUp"]] = tip * [0.0, 10.5, -2.0] + blade * [0.0, 2.0, 0.0]
-    field[CHANNEL_INDEX["tongueToTeeth"]] = tip * [0.0, 4.0, 4.0] + blade * [0.0, 1.0, 6.0]
+    field[CHANNEL_INDEX["tongueOut"]] = blade * [0.0, -1.5, 36.0] + tip * [0.0, -6.0, 6.0] + blade * narrow
+    field[CHANNEL_INDEX["tongueUp"]] = tip * [0.0, 12.0, -1.0] + blade * [0.0, 2.0, 0.0]
+    field[CHANNEL_INDEX["tongueToTeeth"]] = tip * [0.0, 5.5, 5.0] + blade * [0.0, 1.0, 7.0]
     field[CHANNEL_INDEX["tongueBack"]] = back * [0.0, 9.0, -3.0] + tip * [0.0, -2.0, -8.0]
 
 

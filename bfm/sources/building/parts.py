@@ -105,7 +105,7 @@ def teeth(anatomy: Anatomy, *, upper: bool) -> Part:
     arch = (
         {"half_width": 27.0, "depth": 49.0, "front": front - 4.6, "edge": seam - 1.6}
         if upper
-        else {"half_width": 25.0, "depth": 48.0, "front": front - 7.4, "edge": seam - 0.6}
+        else {"half_width": 25.0, "depth": 48.0, "front": front - 8.4, "edge": seam - 0.6}
     )
     up = 1.0 if upper else -1.0
     points, quads, region = [], [], []
@@ -141,10 +141,10 @@ def tongue(anatomy: Anatomy) -> Part:
     """A tongue at rest: sections from the root to the tip, its edge just behind the lower teeth."""
     n, n_rows = 16, 13
     around = np.arange(n) / n * 2.0 * np.pi
-    tip = np.array([0.0, anatomy.mouth_height - 3.0, anatomy.points[13, 2] - 11.5])
+    tip = np.array([0.0, anatomy.mouth_height - 4.8, anatomy.points[13, 2] - 13.5])
     rows = []
     for share in np.linspace(0.0, 1.0, n_rows):
-        width = 20.0 * (1.0 - share**3.2) ** 0.6 + 0.4
+        width = 17.0 * (1.0 - share**3.2) ** 0.6 + 0.4
         high = 8.0 * (1.0 - share**2.2) ** 0.6 + 0.5
         center = tip + np.array([0.0, 3.0 * np.sin(share * np.pi) - 16.0 * (1.0 - share) ** 3, -56.0 * (1.0 - share)])
         groove = np.where(np.sin(around) > 0, -1.4 * np.exp(-((np.cos(around) / 0.25) ** 2)) * (1.0 - share), 0.0)
