@@ -11,7 +11,7 @@ from backend.export.formats import read_curves
 from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves
 
 REST_SHARE = 0.999  # a channel that is 0 in this share of frames counts as still
-STEP_LIMIT = 0.5  # a weight that changes by more between two frames at 60 per second is a jump
+STEP_LIMIT = 0.45  # a weight that changes by more between two frames at 60 per second is a jump
 JUMP_RATE = 60.0
 
 
