@@ -34,6 +34,15 @@ Start = Annotated[float, typer.Option(help="Start in the audio, seconds.")]
 End = Annotated[float | None, typer.Option(help="End in the audio, seconds.")]
 Backend = Annotated[str | None, typer.Option(help="Address of a running backend, its client.json, or 'local'.")]
 
+Unmarked = Annotated[
+    bool, typer.Option("--unmarked", help="No watermark, no manifest: for studios that mark by other means. Recorded.")
+]
+Certificate = Annotated[
+    Path | None, typer.Option(help="Your certificate chain (PEM) that signs videos; a self-made one if not given.")
+]
+CertificateKey = Annotated[Path | None, typer.Option("--certificate-key", help="The private key (PEM) to it.")]
+Consent = Annotated[str, typer.Option(help="What the person shown and heard has agreed to; recorded with the video.")]
+
 
 @app.command()
 def render(
@@ -50,12 +59,17 @@ def render(
     start: Start = 0.0,
     end: End = None,
     backend: Backend = None,
+    consent: Consent = "",
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
+    unmarked: Unmarked = False,
 ) -> None:
     """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
     from backend.commands import render_to_folder
 
     options = _options(fps, size, pose, layer, seed, start, end, renderer)
-    render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend)
+    marking = _marking(unmarked, certificate, certificate_key, consent)
+    render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking)
 
 
 @app.command()
@@ -87,11 +101,16 @@ def rerender(
     size: Size = None,
     start: Start = 0.0,
     end: End = None,
+    consent: Consent = "",
+    certificate: Certificate = None,
+    certificate_key: CertificateKey = None,
+    unmarked: Unmarked = False,
 ) -> None:
     """Render a portrait again from edited curves: video.mp4, coefficients.npz and settings.json."""
     from backend.commands import rerender_to_folder
 
-    rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end)
+    marking = _marking(unmarked, certificate, certificate_key, consent)
+    rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end, marking=marking)
 
 
 @app.command()
@@ -117,6 +136,18 @@ def status(
     from backend.remote import report_status
 
     report_status(backend)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A video.")],
+    trust: Annotated[Path | None, typer.Option(help="Root certificates (PEM) that you trust.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say where a video comes from: its manifest, its watermark and the settings beside it."""
+    from backend.verification import report_verification
+
+    raise typer.Exit(report_verification(file, trust=trust, as_json=json))
 
 
 @app.command()
@@ -147,6 +178,13 @@ def _options(fps, size, pose, layer, seed, start, end, renderer):
     return ShotOptions(
         frame_rate=fps, size=size, pose=pose, strengths=strengths, seed=seed, renderer=renderer, start=start, end=end
     )
+
+
+def _marking(unmarked, certificate, certificate_key, consent):
+    """How videos are labelled, of the command line's values."""
+    from backend.provenance import Marking
+
+    return Marking.chosen(unmarked=unmarked, certificate=certificate, key=certificate_key, consent=consent)
 
 
 def main() -> None:

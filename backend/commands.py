@@ -8,19 +8,28 @@ from backend.console import ConsoleSink
 from backend.delivery import staged, write_coefficients, write_curves, write_settings
 from backend.errors import InputError
 from backend.pipeline import Shot, read_emotion, rerender, run_shot
+from backend.provenance import Marking
 from blender_addon.protocol.options import ShotOptions
 
 VIDEO, CURVES, COEFFICIENTS, SETTINGS = "video.mp4", "curves.json", "coefficients.npz", "settings.json"
 
 
 def render_to_folder(
-    portrait: Path, audio: Path, out: Path, *, emotion: str, options: ShotOptions, backend: str | None = None
+    portrait: Path,
+    audio: Path,
+    out: Path,
+    *,
+    emotion: str,
+    options: ShotOptions,
+    backend: str | None = None,
+    marking: Marking | None = None,
 ) -> tuple[Path, ...]:
-    """Renders a shot into a folder and names the files that it wrote."""
+    """Renders a shot into a folder and names the files that it wrote; a backend labels with its own certificate."""
+    marking = marking or Marking.chosen()
     shot = Shot(portrait, audio, read_emotion(emotion), options)
     with staged(out) as folder, ConsoleSink() as sink:
         if backend is None:
-            result = run_shot(shot, sink, video_path=folder / VIDEO)
+            result = run_shot(shot, sink, video_path=folder / VIDEO, marking=marking)
         else:
             from backend.remote import run_remote_shot
 
@@ -34,6 +43,8 @@ def render_to_folder(
             emotion=shot.emotion,
             options=options,
             notices=result.notices,
+            video=folder / VIDEO,
+            marking=marking,
         )
     return _name_files(out, (VIDEO, CURVES, COEFFICIENTS, SETTINGS))
 
@@ -52,17 +63,37 @@ def animate_to_file(audio: Path, out: Path, *, emotion: str, options: ShotOption
 
 
 def rerender_to_folder(
-    portrait: Path, curves_file: Path, audio: Path, out: Path, *, size: int | None, start: float, end: float | None
+    portrait: Path,
+    curves_file: Path,
+    audio: Path,
+    out: Path,
+    *,
+    size: int | None,
+    start: float,
+    end: float | None,
+    marking: Marking | None = None,
 ) -> None:
     """Renders a portrait from a curve file into a folder."""
     from backend.export.formats import read_curves
 
+    marking = marking or Marking.chosen()
     curves, _ = read_curves(curves_file)
     options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end)
     with staged(out) as folder, ConsoleSink() as sink:
-        coefficients = rerender(portrait, curves, audio, options=options, sink=sink, video_path=folder / VIDEO)
+        coefficients = rerender(
+            portrait, curves, audio, options=options, sink=sink, video_path=folder / VIDEO, marking=marking
+        )
         write_coefficients(folder / COEFFICIENTS, coefficients)
-        write_settings(folder / SETTINGS, portrait=portrait, audio=audio, emotion=None, options=options, notices=())
+        write_settings(
+            folder / SETTINGS,
+            portrait=portrait,
+            audio=audio,
+            emotion=None,
+            options=options,
+            notices=(),
+            video=folder / VIDEO,
+            marking=marking,
+        )
     _name_files(out, (VIDEO, COEFFICIENTS, SETTINGS))
 
 

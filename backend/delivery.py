@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,11 +15,10 @@ import numpy as np
 from backend.curves.convert import coefficients_to_mapping
 from backend.errors import OutputError
 from backend.export.emorig_json import curves_to_json
+from backend.provenance import Marking, provenance_record, shot_settings
 from bfm.coefficients import EXPRESSION_CHANNELS, FaceCoefficients
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack
-
-VERSION = "0.1.0"
 
 
 @contextmanager
@@ -72,36 +70,18 @@ def write_settings(
     emotion: EmotionTrack | None,
     options: ShotOptions,
     notices: tuple[str, ...],
+    video: Path | None,
+    marking: Marking,
 ) -> None:
-    """Writes settings.json: everything that is needed to make the shot again, and what made each column."""
+    """Writes settings.json: everything that is needed to make the shot again, what made each column, how it is marked.
+
+    video: the finished video beside it, or None where there is none.
+    """
     from backend.weights import shipped_networks
 
-    document = {
-        "program": "emorig",
-        "version": VERSION,
-        "portrait": _fingerprint(portrait),
-        "audio": _fingerprint(audio),
-        "emotion": None if emotion is None else json.loads(emotion.to_json())["keys"],
-        "options": {
-            "fps": options.frame_rate,
-            "size": options.size,
-            "pose": options.pose,
-            "layers": dict(options.strengths),
-            "seed": options.seed,
-            "renderer": options.renderer,
-            "start": options.start,
-            "end": options.end,
-        },
+    document = shot_settings(portrait, audio, emotion=emotion, options=options) | {
         "networks": shipped_networks(),
         "notices": list(notices),
+        "provenance": provenance_record(video, marking=marking),
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def _fingerprint(source: Path | bytes | None) -> dict[str, object] | None:
-    """Name, size and sha256 of an input."""
-    if source is None:
-        return None
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    name = None if isinstance(source, bytes) else Path(source).name
-    return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -31,6 +31,9 @@ PACKAGES = {
     "scikit-image": "the demonstration's portrait",
     "pyzmq": "the backend's wire",
     "msgpack": "the backend's wire",
+    "c2pa-python": "signed manifests of videos",
+    "cryptography": "certificates that sign them",
+    "pyyaml": "batches written as YAML",
 }
 GOOD, MISSING, OPTIONAL = "[green]ok[/]", "[red]missing[/]", "[yellow]optional[/]"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ class VideoWriter:
     """Takes RGB frames (H, W, 3) uint8 in order and writes path; an error leaves nothing at path.
 
     width and height are even numbers of pixels. audio is a sound file or its bytes, cut to start-end seconds.
+    mark: changes the luma (H, W) uint8 of each frame in place before it is encoded, for a watermark.
     """
 
     def __init__(
@@ -44,10 +46,11 @@ class VideoWriter:
         audio: Path | str | bytes,
         start: float = 0.0,
         end: float | None = None,
+        mark: Callable[[np.ndarray], None] | None = None,
     ) -> None:
         import av
 
-        self.path = Path(path)
+        self.path, self._mark = Path(path), mark
         self._partial = self.path.with_name(f".{self.path.name}.part")
         sound = load_sound(audio, start=start, end=end, sample_rate=VIDEO_SAMPLE_RATE, layout="stereo")
         self._sound = np.ascontiguousarray(np.clip(np.nan_to_num(sound), -1.0, 1.0), np.float32)
@@ -79,6 +82,9 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
+        if self._mark is not None:
+            luma = frame.planes[0]
+            self._mark(np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)[: frame.height, : frame.width])
         frame.pts, frame.time_base = self._n_frames, 1 / self._rate
         self._container.mux(self._video.encode(frame))
         self._n_frames += 1

@@ -29,6 +29,8 @@ MODULES = {
     "pyzmq": "zmq",
     "protobuf": "google.protobuf",
     "usd-core": "pxr",
+    "c2pa-python": "c2pa",
+    "pyyaml": "yaml",
 }
 
 
