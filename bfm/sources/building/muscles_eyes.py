@@ -134,7 +134,7 @@ def _nose_and_cheek(anatomy: Anatomy) -> dict[str, np.ndarray]:
     sneer = wing * [0.6, 5.2, 0.2] + bridge * [-0.8, 1.6, 1.0] + fold * [0.3, 4.0, 1.2]
     sneer = sneer + inner_brow * [-0.6, -1.6, 0.4]
     cheek = bell(38.0, -24.0, 15.0, 13.0)[:, None]
-    raised = cheek * [-0.2, 3.6, 2.8] + bell(32.0, -13.0, 14.0, 6.0)[:, None] * [-0.6, 1.4, 0.8]
+    raised = cheek * [-0.2, 4.6, 3.4] + bell(32.0, -13.0, 14.0, 6.0)[:, None] * [-0.6, 1.4, 0.8]
     raised[[index for rings in (LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS) for index in rings[0]]] = 0.0
     raised = (
         raised

@@ -185,7 +185,7 @@ def _corners(m: _Mouth) -> dict[str, np.ndarray]:
     # Drawn tight over the teeth, the middle of the lips goes back.
     smile += (m.around * m.left)[:, None] * [0.0, 0.9, -1.0]
     smile = smile + apple + sulcus + jaw_skin + thinner + smiling_eye(m.anatomy)
-    frown = _corner_field(m, 1.6, -6.2, -0.8, reach=1.25) + m.bell(28.0, -16.0, 9.0, 9.0) * [0.6, -1.8, 0.8] * left
+    frown = _corner_field(m, 1.6, -5.2, -0.8, reach=1.25) + m.bell(28.0, -16.0, 9.0, 9.0) * [0.6, -1.8, 0.8] * left
     frown = frown + m.bell(0.0, -22.0, 14.0, 7.0) * [0.0, 1.0, 1.0] * left
     dimple = _corner_field(m, 3.6, 1.8, -2.6, reach=0.8) + m.bell(33.0, 2.0, 6.0, 8.0) * [-0.4, 0.6, 1.6] * left
     stretch = _corner_field(m, 7.4, -2.6, -0.4) + m.bell(36.0, -20.0, 14.0, 13.0) * [2.0, -1.6, -0.4] * left
