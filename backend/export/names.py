@@ -19,9 +19,8 @@ _SIDE = re.compile(r"[_.\- ](l|r|left|right)$", re.IGNORECASE)
 def canonical_name(name: str) -> str:
     """The ARKit channel that a spelling means ('EyeBlink_L', 'blendShape1.eyeBlinkLeft'), else the name itself."""
     tail = re.split(r"[:|/]", name.strip())[-1]
-    if not _SIDE.search(tail):
-        tail = tail.rpartition(".")[2]
     tail = _SIDE.sub(lambda found: "Left" if found.group(1).lower().startswith("l") else "Right", tail)
+    tail = tail.rpartition(".")[2]
     return _BY_KEY.get(re.sub(r"[_.\- ]", "", tail).lower(), name)
 
 

@@ -189,6 +189,7 @@ class Phone:
 
 
 REST_ROTATION = (1.0, 0.0, 0.0, 0.0)
+UNIT_TOLERANCE = 1e-6  # float32 rounds a unit quaternion's length by less
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,9 @@ class AnimationCurves:
             norm = np.linalg.norm(turn, axis=1, keepdims=True)
             if len(turn) and not (np.isfinite(norm).all() and norm.min() > 1e-6):
                 raise InputError(f"Curve {what} should hold unit quaternions (w, x, y, z).")
-            object.__setattr__(self, what, _finite_array(turn / norm, (len(weights), 4), f"Curve {what}"))
+            # What is a unit quaternion already keeps its bits, so that files read and written again stay the same.
+            turn = np.where(np.abs(norm - 1.0) < UNIT_TOLERANCE, turn, turn / norm)
+            object.__setattr__(self, what, _finite_array(turn, (len(weights), 4), f"Curve {what}"))
         layers = {str(k): _finite_array(v, weights.shape, f"Layer '{k}'") for k, v in self.layers.items()}
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "phones", tuple(self.phones))
