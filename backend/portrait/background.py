@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 FILL_LEVELS = 7
+TEXTURE_SCALE = 0.03  # of the face's height: what is finer counts as the background's texture
 # Of the face's height: what the person's border has bled into lies within this, and moves with the person.
 GROWTH = 0.035
 
@@ -21,7 +22,9 @@ def fill_background(image: np.ndarray, mask: np.ndarray, face_height: float) -> 
     known = 1.0 - cv2.dilate((mask > 0.02).astype(np.float32), kernel)
     if known.sum() < 0.002 * known.size:
         return image.astype(np.float32)
-    return _pull_push(image.astype(np.float32), known) + _grain(image, known) * (1.0 - known[..., None])
+    filled = _pull_push(image.astype(np.float32), known)
+    beside = ((mask <= 0.02) & (known < 0.5)).astype(np.float32)
+    return filled + _texture(image, known, beside, TEXTURE_SCALE * face_height)
 
 
 def _pull_push(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -42,10 +45,27 @@ def _pull_push(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     return result
 
 
-def _grain(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Noise as strong as the picture's own fine grain, the same every time: (height, width, 3) float32."""
+def _texture(image: np.ndarray, known: np.ndarray, beside: np.ndarray, scale: float) -> np.ndarray:
+    """Fine texture where the background is not known (h, w, 3) float32: beside the person the picture's own, behind the
+    person that of the surroundings, reflected at the nearest border; 0 where known.
+    """
     picture = image.astype(np.float32)
-    fine = np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.0))[known > 0.5]
-    strength = float(np.median(fine)) * 1.48 if len(fine) else 0.0
-    noise = np.random.default_rng(7).normal(size=(*image.shape[:2], 1)).astype(np.float32)
-    return strength * noise
+    share = cv2.GaussianBlur(known, (0, 0), scale)
+    smooth = cv2.GaussianBlur(picture * known[..., None], (0, 0), scale) / np.maximum(share, 1e-3)[..., None]
+    detail = (picture - smooth) * (known * (share > 0.05))[..., None]
+    usual = 1.48 * float(np.median(np.abs(detail[known > 0.5])))
+    detail = np.clip(detail, -2.5 * usual, 2.5 * usual)  # texture, not the strands that reach out of the mask
+    away, labels = cv2.distanceTransformWithLabels(
+        (known < 0.5).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    rows, columns = np.nonzero(known >= 0.5)
+    nearest = np.zeros((labels.max() + 1, 2), np.float32)
+    nearest[labels[rows, columns]] = np.stack([columns, rows], axis=1)
+    height, width = known.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    across = 2.0 * nearest[labels] - np.stack([x, y], axis=-1)
+    even = cv2.blur(across, (2 * round(scale) + 1,) * 2)  # neighbours may have far-apart nearest places
+    across += np.clip(away / (2.0 * scale), 0.0, 1.0)[..., None] * (even - across)
+    reflected = cv2.remap(detail, across, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    own = np.clip(picture - cv2.GaussianBlur(picture, (0, 0), 0.5 * scale), -2.5 * usual, 2.5 * usual)
+    return (1.0 - known[..., None]) * (reflected + beside[..., None] * (own - reflected))

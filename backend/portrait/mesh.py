@@ -25,6 +25,7 @@ RING_SCALES = np.float32([1.08, 1.18, 1.32, 1.5, 1.75, 2.1, 2.6, 3.4])
 EXPRESSION_SHARES = np.float32([0.8, 0.55, 0.32, 0.16, 0.06, 0.0, 0.0, 0.0])
 OUTLINE_SHARES = np.float32([0.3, 0.6, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0])  # from the oval's depth to the outline's
 LEAST_SPACING = 0.35  # of the rings' distance in the photo: closer, and a far cheek would fold over
+CALMING_ROUNDS = 30  # of averaging neighbours
 OVAL = np.array(FACE_OVAL)
 
 
@@ -40,11 +41,13 @@ class WarpMesh:
         self.rest = np.concatenate([plate.landmarks[:N_SURFACE], self._rings.reshape(-1, 2)]).astype(np.float32)
         self.triangles = _all_triangles()
         self._follow = _head_share(plate, self._rings)
+        self._calm = _calming(self.rest[:N_SURFACE])
         self._outline_depth = float(motion.rest_depth[[234, 454]].mean())
 
     def move(self, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
         """Vertices (n_vertices, 3) x, y video pixels and depth, of a frame whose landmarks are (478, 2)."""
         motion = self._motion
+        landmarks = self.rest[:N_SURFACE] + self._calm @ (landmarks[:N_SURFACE] - self.rest[:N_SURFACE])
         oval_rigid = motion.rigid(self._oval, motion.rest_depth[OVAL], moved.pose) - self._oval
         expression = landmarks[OVAL] - self._oval - oval_rigid
         flat = self._rings.reshape(-1, 2)
@@ -70,6 +73,32 @@ class WarpMesh:
             ring += np.maximum(lacking, 0.0)[:, None] * ray
             inner, inner_rest = ring, ring_rest
         return rings
+
+
+def _calming(points: np.ndarray) -> np.ndarray:
+    """Shares (468, 468) by which each landmark takes the motion of others: itself alone, but near the outline's hidden
+    side its surroundings.
+
+    There the mesh turns its back in the photo: its landmarks lie on the outline, one over the other, and would tear it
+    apart each by its own depth.
+    """
+    corners = triangles()
+    a, b, c = points[corners[:, 0]], points[corners[:, 1]], points[corners[:, 2]]
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    backs = corners[area * np.sign(np.median(area)) <= 0.0]
+    joined = np.zeros((N_SURFACE, N_SURFACE), np.float32)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        joined[corners[:, i], corners[:, j]] = joined[corners[:, j], corners[:, i]] = 1.0
+    near = np.zeros(N_SURFACE, bool)
+    near[OVAL] = True
+    for _ in range(2):
+        near |= joined[near].any(axis=0)
+    hidden = np.intersect1d(backs, np.nonzero(near)[0])
+    mean = joined[hidden] / joined[hidden].sum(axis=1, keepdims=True)
+    shares = np.eye(N_SURFACE, dtype=np.float32)
+    for _ in range(CALMING_ROUNDS):
+        shares[hidden] = mean @ shares
+    return shares
 
 
 def _all_triangles() -> np.ndarray:

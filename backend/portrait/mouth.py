@@ -25,6 +25,7 @@ UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
+ROUNDED_SHADE = 0.5  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
@@ -133,7 +134,9 @@ class Mouth:
         above, below = _edges(_apply(into, upper), _apply(into, lower), skull, x[0])
         under, over = y - above, below - y  # mm from the upper and from the lower lip
         gap = np.clip(below - above, 0.0, None)
+        rounding = float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
         depths, front = _light(under, over, gap, deep=1.0), _light(under, over, gap, deep=0.0)
+        front *= 1.0 - ROUNDED_SHADE * rounding
         image = self._throat(x, under, over)
         _lay(image, self._tongue(x, _millimetres(jaw, size)[1], weights))
         image *= depths

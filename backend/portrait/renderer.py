@@ -19,7 +19,7 @@ from bfm.coefficients import FaceCoefficients
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 from bfm.rasterize import draw_values
 
-LIPS = [*UPPER_LIP_RINGS[1], *LOWER_LIP_RINGS[1]]
+LIPS = [*UPPER_LIP_RINGS[0], *LOWER_LIP_RINGS[0]]
 
 
 @njit(cache=True, fastmath=True)
@@ -102,13 +102,11 @@ class WarpRenderer:
         self._depth.fill(np.inf)
         vertices[:, :2] -= self._origin
         draw_values(vertices, self._mesh.triangles, self._mesh.rest - self._origin, self._flow, self._depth)
-        # Where the chin overlaps the neck the flow jumps, and a jump over one pixel would show as stairs. Between the
-        # lips it must jump: what the photo shows between them is not to be seen when they meet.
-        mouth = _box(vertices[LIPS, :2], self._flow.shape)
-        parted = self._flow[mouth].copy()
-        shift = cv2.blur(cv2.subtract(self._flow, self._identity), (3, 3))
-        cv2.add(shift, self._identity, dst=self._flow)
-        self._flow[mouth] = parted
+        # Where the chin overlaps the neck the flow jumps, and a jump over one pixel would show as stairs.
+        below = slice(max(int(vertices[LIPS, 1].max()) + 1, 0), self._flow.shape[0])
+        if below.start < below.stop:
+            shift = cv2.blur(cv2.subtract(self._flow[below], self._identity[below]), (3, 3))
+            cv2.add(shift, self._identity[below], dst=self._flow[below])
         return self._flow
 
 
