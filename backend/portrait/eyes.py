@@ -33,7 +33,7 @@ SQUINT_LOWER, SQUINT_UPPER = 0.34, 0.10  # of the opening, that the lids come in
 BLINK_MEETING = 0.82  # where the lids meet, from the upper one's to the lower one's place
 FOLLOW_DOWN, FOLLOW_UP = 0.42, 0.12  # of the opening: the upper lid follows the gaze
 GAZE = 0.17  # eye widths that the iris moves sideways at full look; up and down a little less
-STILL = 0.004  # weights below this leave the photo's eye untouched
+REST_BLEND = (0.004, 0.06)  # of the opening: lids and iris nearer to the photo's own than this show its pixels
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class LidState:
     gaze: tuple[float, float]
 
     @property
-    def is_still(self) -> bool:
-        """Whether the photo's eye can stay as it is."""
-        return max(abs(self.upper), abs(self.lower), *map(abs, self.gaze)) < STILL
+    def change(self) -> float:
+        """0 where the eye is as in the photo, 1 where it is not."""
+        most = max(abs(self.upper), abs(self.lower), 3.0 * abs(self.gaze[0]), 3.0 * abs(self.gaze[1]))
+        return float(_smooth(np.float32(most), *REST_BLEND))
 
 
 class Eyes:
@@ -122,7 +123,9 @@ class Eye:
         rows = slice(top - origin[1], bottom - origin[1])
         columns = slice(left - origin[0], right - origin[0])
         patch = source[rows, columns, :3]
-        patch[:] = self._image if state.is_still else self._drawn(state)
+        patch[:] = self._image
+        if state.change > 0.0:
+            patch += np.float32(state.change) * (self._drawn(state) - self._image)
 
     def _drawn(self, state: LidState) -> np.ndarray:
         opening = self._lower - self._upper
