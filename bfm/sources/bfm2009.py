@@ -14,9 +14,9 @@ import numpy as np
 
 from bfm.coefficients import EXPRESSION_DIMS, IDENTITY_DIMS, TEXTURE_DIMS
 from bfm.errors import FaceModelError
-from bfm.landmarks import LANDMARKS_68
 from bfm.model import FaceModel
-from bfm.sources.correspondence import correspondence, mirror_twins
+from bfm.sources.assembling import assembled, numbered
+from bfm.sources.correspondence import correspondence
 from bfm.sources.reading import field, indices, read_mat
 
 MODEL_FILE, EXPRESSION_FILE, DEVIATION_FILE = "01_MorphableModel.mat", "Exp_Pca.bin", "std_exp.txt"
@@ -67,27 +67,18 @@ class FrontModel:
     def face_model(self, name: str = "bfm2009") -> FaceModel:
         """The FaceModel of this front, its 478 landmarks carried over from the embedded head through the 68 points."""
         marks = correspondence(self.shape_mean, self.triangles, self.keypoints)
-        n = len(self.shape_mean)
-        return FaceModel(
-            name=name,
-            mean=self.shape_mean.astype(np.float32),
-            identity_basis=self.identity_basis,
-            expression_basis=self.expression_basis,
-            texture_mean=self.texture_mean / np.float32(TEXTURE_RANGE),
-            texture_basis=self.texture_basis / np.float32(TEXTURE_RANGE),
-            triangles=self.triangles,
-            quads=np.zeros((0, 4), np.int32),
-            uv=cylinder_uv(self.shape_mean),
-            regions=(self.skin_mask > 0.5).astype(np.uint8),
+        return assembled(
+            name,
+            self.shape_mean,
+            self.triangles,
+            marks,
+            identity=self.identity_basis,
+            expression=self.expression_basis,
+            expression_names=numbered(len(self.expression_basis)),
+            texture_mean=self.texture_mean / TEXTURE_RANGE,
+            texture=self.texture_basis / TEXTURE_RANGE,
+            regions=self.skin_mask > 0.5,
             region_names=("other", "skin"),
-            twins=mirror_twins(self.shape_mean),
-            landmark_triangles=marks.landmark_triangles,
-            landmark_barycentric=marks.landmark_barycentric,
-            landmarks_68=np.array(LANDMARKS_68),
-            contact_weights=np.zeros((23, n), np.float32),
-            eyeballs=marks.eyeballs,
-            pivot=marks.pivot,
-            expression_names=tuple(f"expression{i:02d}" for i in range(len(self.expression_basis))),
         )
 
 
@@ -230,14 +221,6 @@ def _read_topology(arrays: dict[str, np.ndarray], *, n_vertices: int, path: Path
         "front_triangles": indices(arrays, "tri_mask2", (None, 3), path=path, last=n_vertices),
         "front_vertices": indices(arrays, "frontmask2_idx", (None, 1), path=path, last=n_vertices)[:, 0],
     }
-
-
-def cylinder_uv(points: np.ndarray) -> np.ndarray:
-    """Texture coordinates (n, 2) 0–1 of points (n, 3) on an upright cylinder round their middle, +Z in the centre."""
-    middle = points.mean(0)
-    angle = np.arctan2(points[:, 0] - middle[0], points[:, 2] - points[:, 2].min() + 1e-3)
-    flat = np.stack([angle, points[:, 1]], axis=1)
-    return ((flat - flat.min(0)) / np.maximum(np.ptp(flat, axis=0), 1e-9)).astype(np.float32)
 
 
 def _centred(mean: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The embedded head carries both sets. It is laid onto the other model by a similarity and then a smooth warp (thin-plate
 kernel in 3D, Bookstein 1989) through the 68 points; the warped landmarks drop onto the nearest triangle. Those of the
-478 that are among the 68 are pinned to the model's own points, so that the published ones stay exact.
+478 that are among the 68 are pinned to the model's own points, so that the published ones stay exact. Where a model
+names no points at all, the two surfaces are registered instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _JAW_LINE = 17
 _CANDIDATES = 24
 """Triangles tried for each landmark: those whose centres lie nearest."""
 _SMOOTHING = 1e-3
+_N_SKIN = 468
+_FURTHEST = 0.08
+"""Decimetres between the faces' surfaces, median, beyond which they do not fit."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +45,112 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
     return scale, rotation, target.mean(0) - scale * rotation @ source.mean(0)
 
 
-def correspondence(mean: np.ndarray, triangles: np.ndarray, keypoints: np.ndarray) -> Correspondence:
-    """Correspondence of a mean face (n_vertices, 3) with triangles (n, 3) and the 68 points' vertices (68,).
+def correspondence(
+    mean: np.ndarray, triangles: np.ndarray, corners: np.ndarray, weights: np.ndarray | None = None, *,
+    points: np.ndarray | None = None, eyeballs: np.ndarray | None = None,
+) -> Correspondence:  # fmt: skip
+    """Correspondence of a mean face (n_vertices, 3) with triangles (n, 3) through known points of the 68.
 
-    Raises FaceModelError for keypoints that do not form a face.
+    corners: the vertices (n,) that are the points, or triples (n, 3) of vertices with barycentric weights (n, 3);
+    points (n,): which of the 68 they are, all in order where not given; eyeballs (m, 3): triangles that bear the irises
+    where the skin does not. Raises FaceModelError for points that do not form a face.
     """
-    from scipy.interpolate import RBFInterpolator
+    from bfm.sources.embedded import load_embedded_model
 
+    if weights is None:
+        corners = np.repeat(np.asarray(corners)[:, None], 3, axis=1)
+        weights = np.tile([1.0, 0.0, 0.0], (len(corners), 1))
+    points = np.arange(68) if points is None else np.asarray(points)
+    embedded = load_embedded_model()
+    marks = np.array(LANDMARKS_68)[points]
+    known = embedded.landmark_mean[marks].astype(np.float64)
+    goal = np.einsum("nk,nkc->nc", weights, mean[corners].astype(np.float64))
+    if np.linalg.svd(goal - goal.mean(0), compute_uv=False)[2] < 1e-6:
+        raise FaceModelError("keypoints: the known points lie in one plane or on top of each other; give a face's")
+    inner = points >= _JAW_LINE
+    laying = similarity(known[inner], goal[inner])
+    smoothing = np.where(inner, _SMOOTHING, 50.0 * _SMOOTHING)
+    found = _through(known, goal, laying, smoothing, mean, triangles)
+    if eyeballs is not None:
+        irises = _warped(known, goal, laying, smoothing)(embedded.landmark_mean[_N_SKIN:])
+        found.landmark_triangles[_N_SKIN:], found.landmark_barycentric[_N_SKIN:] = nearest_on_surface(
+            irises, mean, eyeballs
+        )
+    found.landmark_triangles[marks], found.landmark_barycentric[marks] = corners, weights
+    return found
+
+
+def registered(mean: np.ndarray, triangles: np.ndarray) -> Correspondence:
+    """Correspondence with a mean face (n_vertices, 3) dm whose points nobody named, by laying the embedded face on it.
+
+    The face must be upright, look along +Z and be of life size. Iterative closest points with a similarity, then with a
+    thin-plate warp that grows less stiff (Amberg, Romdhani & Vetter 2007 in spirit). Raises FaceModelError where
+    the surfaces stay apart.
+    """
+    from scipy.spatial import cKDTree
+
+    from bfm.rasterize import vertex_normals
     from bfm.sources.embedded import load_embedded_model
 
     embedded = load_embedded_model()
-    known = embedded.landmark_mean[list(LANDMARKS_68)].astype(np.float64)
-    goal = mean[keypoints].astype(np.float64)
-    if np.linalg.svd(goal - goal.mean(0), compute_uv=False)[2] < 1e-6:
-        raise FaceModelError("keypoints: the 68 points lie in one plane or on top of each other; give a face's")
-    scale, rotation, shift = similarity(known[_JAW_LINE:], goal[_JAW_LINE:])
+    own = embedded.landmark_mean[:_N_SKIN].astype(np.float64)
+    own_normals = vertex_normals(embedded.mean, embedded.triangles)[embedded.landmark_triangles[:_N_SKIN, 0]]
+    normals = vertex_normals(mean, triangles)
+    tree = cKDTree(mean)
+    moved = own + (mean[mean[:, 2].argmax()] - own[own[:, 2].argmax()])
+    laying = (1.0, np.eye(3), moved[0] - own[0])
+
+    def matched(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        distance, near = tree.query(points, k=12)
+        # Lips and lids have two sheets close together: only a side that faces the same way is a match.
+        apart = distance + 0.3 * (1.0 - np.einsum("pkc,pc->pk", normals[near], own_normals))
+        best = near[np.arange(len(points)), apart.argmin(1)]
+        reach = np.linalg.norm(mean[best] - points, axis=1)
+        return best, reach, reach < 2.5 * np.median(reach) + 1e-3
+
+    for _ in range(40):
+        best, reach, kept = matched(moved)
+        laying = similarity(own[kept], mean[best[kept]].astype(np.float64))
+        moved = laying[0] * own @ laying[1].T + laying[2]
+    if np.median(reach) > _FURTHEST:
+        raise FaceModelError(
+            f"the embedded face cannot be laid onto this model: they stay {np.median(reach) * 100:.0f} mm apart; "
+            "expected an upright face of life size that looks along +Z"
+        )
+    for stiffness in (1.0, 0.3, 0.1, 0.03):
+        best, _, kept = matched(moved)
+        goal = mean[best[kept]].astype(np.float64)
+        moved = _warped(own[kept], goal, laying, np.full(kept.sum(), stiffness))(own)
+    best, _, kept = matched(moved)
+    return _through(own[kept], mean[best[kept]].astype(np.float64), laying, np.full(kept.sum(), 0.03), mean, triangles)
+
+
+def _warped(known: np.ndarray, goal: np.ndarray, laying, smoothing: np.ndarray):
+    """The map of points (n, 3) that a similarity and then a warp from known to goal (k, 3) make."""
+    from scipy.interpolate import RBFInterpolator
+
+    scale, rotation, shift = laying
     laid = scale * known @ rotation.T + shift
-    smoothing = np.full(len(known), _SMOOTHING)
-    smoothing[:_JAW_LINE] *= 50.0
     warp = RBFInterpolator(laid, goal - laid, kernel="thin_plate_spline", smoothing=smoothing)
 
     def warped(points: np.ndarray) -> np.ndarray:
         moved = scale * points.astype(np.float64) @ rotation.T + shift
         return moved + warp(moved)
 
-    corners, barycentric = nearest_on_surface(warped(embedded.landmark_mean), mean, triangles)
-    for point, vertex in zip(LANDMARKS_68, keypoints, strict=True):
-        corners[point], barycentric[point] = vertex, (1.0, 0.0, 0.0)
+    return warped
+
+
+def _through(known, goal, laying, smoothing, mean: np.ndarray, triangles: np.ndarray) -> Correspondence:
+    """The embedded head's landmarks, eyeballs and pivot on a model, through known points and where they lie there."""
+    from bfm.sources.embedded import load_embedded_model
+
+    embedded = load_embedded_model()
+    warped = _warped(known, goal, laying, smoothing)
+    corners, weights = nearest_on_surface(warped(embedded.landmark_mean), mean, triangles)
     # A warp through face points says nothing of the neck: the pivot only follows the similarity.
+    scale, rotation, shift = laying
     pivot = scale * rotation @ embedded.pivot + shift
-    return Correspondence(corners, barycentric, warped(embedded.eyeballs).astype(np.float32), pivot.astype(np.float32))
+    return Correspondence(corners, weights, warped(embedded.eyeballs).astype(np.float32), pivot.astype(np.float32))
 
 
 def nearest_on_surface(points: np.ndarray, mean: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
