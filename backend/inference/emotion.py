@@ -19,7 +19,7 @@ from blender_addon.protocol.types import EMOTIONS
 # Beside an emotion's own action units (bfm/facs.py): units that support its prototype in FACS, with intensity (0-1).
 SUPPORTING_UNITS: Mapping[str, Mapping[int, float]] = MappingProxyType(
     {
-        "angry": {9: 0.35, 10: 0.2, 17: 0.25},
+        "angry": {9: 0.35, 15: 0.2, 17: 0.25, 24: 0.4},
         "disgusted": {4: 0.45, 6: 0.25, 7: 0.4, 15: 0.2},
         "fear": {21: 0.4},
         "happy": {2: 0.12, 7: 0.15},
