@@ -229,3 +229,14 @@ def test_the_report_names_what_an_engine_would_trip_over(tmp_path):
     facts = dict(report_on(written(curves, tmp_path, "live-link")).facts)
     assert facts["header"].startswith("byte for byte") and facts["timecode"].startswith("00:00:00:00.000")
     assert not report_on(written(performance_curves(), tmp_path, "live-link")).warnings
+
+
+def test_every_format_is_documented():
+    from pathlib import Path
+
+    page = (Path(__file__).resolve().parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    for name, item in FORMATS.items():
+        row = re.search(rf"^\| `{name}` \|(.*)$", page, re.MULTILINE)
+        assert row, name
+        assert all(f"`{suffix}`" in row.group(1) for suffix in item.suffixes), name
+        assert row.group(1).split("|")[2].strip() == ("yes" if item.reader else "no"), name
