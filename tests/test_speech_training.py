@@ -85,7 +85,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(corpus, tmp_path):
     from safetensors.numpy import load_file
 
     def plan(steps):
-        return TrainingPlan(steps=steps, batch=2, warm_up=1000, save_every=2)
+        return TrainingPlan(steps=steps, batch=2, warm_up=1, learning_rate=1e-5, save_every=2)
 
     train_speech(corpus, tmp_path / "whole.safetensors", plan=plan(4))
     train_speech(corpus, tmp_path / "parts.safetensors", plan=plan(2))

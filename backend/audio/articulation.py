@@ -51,7 +51,7 @@ def to_channels(articulators: np.ndarray) -> np.ndarray:
     _put(weights, "mouthClose", CLOSED_JAW_SHARE * jaw * np.maximum(sealed, 0.7 * bite))
     _put(weights, "mouthFunnel", FUNNEL_TO_FUNNEL * a["funnel"] * parting * (1.0 - 0.7 * bite))
     _put(weights, "mouthPucker", a["pucker"] + FUNNEL_TO_PUCKER * a["funnel"])
-    _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.3 * sealed))
+    _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.6 * sealed))
     _put(weights, "mouthSmile", a["smile"])
     _put(weights, "mouthDimple", a["dimple"])
     _put(weights, "mouthLowerDown", lower)

@@ -111,3 +111,13 @@ def normalise(mels: np.ndarray, level: Level) -> np.ndarray:
     lowest = level.spectrum.mean() - FLOOR_RANGE
     reference = 0.5 * (level.spectrum + level.spectrum.mean())
     return (0.25 * (np.maximum(mels, lowest) - reference)).astype(np.float32)
+
+
+def warp_bands(mels: np.ndarray, factor: float) -> np.ndarray:
+    """Features (n_frames, 80) as of a vocal tract shorter by factor: what lay at f Hz is read at f * factor."""
+    mel_centres = np.linspace(_mel(LOWEST), _mel(HIGHEST), N_MELS + 2)[1:-1]
+    hertz = 700.0 * (10.0 ** (mel_centres / 2595.0) - 1.0)
+    source = np.interp(_mel(np.clip(hertz / factor, hertz[0], hertz[-1])), mel_centres, np.arange(N_MELS))
+    below = np.minimum(source.astype(int), N_MELS - 2)
+    share = (source - below).astype(mels.dtype)
+    return mels[:, below] * (1 - share) + mels[:, below + 1] * share

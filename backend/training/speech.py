@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -47,7 +48,7 @@ def _learning_rate(plan: TrainingPlan, step: int) -> float:
     if step < plan.warm_up:
         return plan.learning_rate * (step + 1) / plan.warm_up
     share = (step - plan.warm_up) / max(1, plan.steps - plan.warm_up)
-    return plan.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + np.cos(np.pi * min(share, 1.0))))
+    return plan.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0))))
 
 
 class SpeechLoss:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import FEATURE_RATE, N_MELS, POWER_FLOOR, measure_level, normalise
+from ..audio.features import FEATURE_RATE, N_MELS, POWER_FLOOR, measure_level, normalise, warp_bands
 from ..audio.phones import PHONES
 from .coarticulation import articulate_phones
 from .corpus import Clip, read_shard, shard_paths
@@ -15,6 +15,8 @@ from .corpus import Clip, read_shard, shard_paths
 NETWORK_RATE = FEATURE_RATE // 2  # Hz
 CROP = 256  # feature frames
 AUGMENTED_SHARE = 0.6
+WARPED_SHARE = 0.6  # examples by a longer or shorter vocal tract (Jaitly and Hinton 2013)
+MASKED_SHARE = 0.3  # examples that lose a few neighbouring bands (Park et al. 2019, SpecAugment)
 SOUND_ALONE_SHARE = 0.03  # examples of noise, breaths or music without speech
 
 
@@ -123,7 +125,7 @@ def augment(mels: np.ndarray, is_silence: np.ndarray, rng: np.random.Generator, 
         mels = _add(mels, other - _loudness(other) + loud - ratio)
     knots = rng.normal(0, 0.6, 6) * rng.uniform(0, 1)
     response = np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, 6), knots)
-    if rng.random() < 0.15:
+    if rng.random() < 0.25:
         response[rng.integers(45, 70) :] -= rng.uniform(2, 10)
     drift = np.interp(np.arange(n_frames), np.linspace(0, n_frames, 3), rng.normal(0, 0.4, 3))
     return np.maximum(mels + response + drift[:, None], np.log(POWER_FLOOR))
@@ -151,7 +153,12 @@ def draw_example(examples: list[Example], shares: np.ndarray, rng: np.random.Gen
     elif rng.random() < AUGMENTED_SHARE:
         babble = examples[int(rng.integers(len(examples)))].mels
         mels = augment(mels, np.repeat(phones == 0, 2), rng, babble)
+    if rng.random() < WARPED_SHARE:
+        mels = warp_bands(mels, float(np.exp(rng.uniform(-0.17, 0.17))))
     mels = normalise(mels, measure_level([mels]))
+    if rng.random() < MASKED_SHARE:
+        lowest, n_bands = int(rng.integers(0, N_MELS - 4)), int(rng.integers(4, 13))
+        mels[:, lowest : lowest + n_bands] = 0.0
     start = int(rng.integers(0, len(moves) - CROP // 2 + 1))
     rows = slice(start, start + CROP // 2)
     return Example(mels[2 * start : 2 * start + CROP], moves[rows], phones[rows], stress[rows])
