@@ -37,12 +37,21 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class BackendChoice:
-    """Which backend: a program to start (empty: the one that is found), or the address and token of one that runs."""
+    """Which backend: a program to start (empty: the one that is found), or one that runs already.
+
+    That one is given by address and token, or by the key file (client.json) of a backend on another machine.
+    """
 
     program: str = ""
     address: str = ""
     token: str = ""
+    keys_path: str = ""
     log_path: Path = Path("emorig-backend.log")
+
+    @property
+    def runs_already(self) -> bool:
+        """Whether the backend is not to be started from here."""
+        return bool(self.address or self.keys_path)
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,10 @@ def missing_modules() -> list[str]:
 
 def _client(choice: BackendChoice):
     from .client import Client
+    from .protocol.keys import ClientKeys
 
-    return Client(choice.address or None, token=choice.token or None)
+    keys = ClientKeys.read(choice.keys_path) if choice.keys_path else None
+    return Client(choice.address or None, token=choice.token or None, keys=keys)
 
 
 class Session:
@@ -138,7 +149,7 @@ class Session:
         return f"{job.stage.capitalize()} {job.done} of {job.total}{speed}"
 
     def connect(self, choice: BackendChoice) -> None:
-        """Opens the conversation with a backend that runs, or starts one. Raises BackendUnavailableError."""
+        """Opens the conversation with a backend that runs, or starts one. Raises InputError."""
         if self._state is State.UNAVAILABLE:
             raise BackendUnavailableError(self.detail)
         if self._state in {State.STARTING, State.READY, State.LOST}:
@@ -149,7 +160,7 @@ class Session:
             self._client.open()
             self._is_open = True
         except BackendUnavailableError:
-            if choice.address:
+            if choice.runs_already:
                 self._close_client()
                 raise
             self._start_process(choice)

@@ -157,6 +157,24 @@ def test_another_version_is_a_sentence_and_ends_the_job():
     assert "version 2" in messages[0].reason and session.job is None
 
 
+def test_missing_modules_are_said_and_nothing_starts(monkeypatch):
+    monkeypatch.setattr("blender_addon.session.missing_modules", lambda: ["zmq", "msgpack"])
+    session = Session()
+    assert session.state is State.UNAVAILABLE and "zmq and msgpack" in session.detail
+    with pytest.raises(BackendUnavailableError, match="lacks zmq"):
+        session.connect(BackendChoice())
+    session.close()
+    assert session.state is State.UNAVAILABLE and session.is_idle
+
+
+def test_a_key_file_that_is_none_is_refused(tmp_path):
+    (tmp_path / "client.json").write_text("{}")
+    session = Session()
+    with pytest.raises(InputError, match="use the client"):
+        session.connect(BackendChoice(keys_path=str(tmp_path / "client.json")))
+    assert session.state is State.OFFLINE
+
+
 def test_a_lost_backend_is_tried_again():
     session, _ = session_with([WELCOME], BackendUnavailableError("gone"), [WELCOME])
     session.tick()
