@@ -32,3 +32,17 @@ def json_matrix(values: np.ndarray) -> str:
     if values.ndim == 1:
         return f"[{shortest_rows(values[None])[0]}]"
     return "[" + ",".join(f"[{row}]" for row in shortest_rows(values)) + "]"
+
+
+def filled_rows(template: str, values: np.ndarray) -> str:
+    """The template's text once per row of values (n_rows, n_columns), each '%s' a shortest float32 decimal."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pieces = template.split("%s")
+    assert len(pieces) == values.shape[1] + 1
+    parts = [pa.scalar(pieces[0])]
+    for column, piece in zip(np.asarray(values, np.float32).T + np.float32(0.0), pieces[1:]):
+        parts += [pc.cast(pa.array(np.ascontiguousarray(column)), pa.string()), pa.scalar(piece)]
+    rows = pc.binary_join_element_wise(*parts, "")
+    return "".join(rows.to_pylist())

@@ -13,6 +13,7 @@ import numpy as np
 from backend.curves.assemble import assembled
 from backend.errors import InputError
 from backend.export.angles import from_unity, to_unity
+from backend.export.decimals import filled_rows
 from backend.export.keys import keyed_columns, keyed_rows, slopes
 from backend.export.names import canonical_names
 from backend.export.options import ExportOptions
@@ -24,14 +25,14 @@ LINEAR_BOTH_SIDES = 69  # broken tangents, left linear, right linear
 SHAPE = "blendShape."
 
 _KEY = (
-    "      - serializedVersion: 3\n        time: %.9g\n        value: %.9g\n        inSlope: %.9g\n"
-    f"        outSlope: %.9g\n        tangentMode: {LINEAR_BOTH_SIDES}\n        weightedMode: 0\n"
+    "      - serializedVersion: 3\n        time: %s\n        value: %s\n        inSlope: %s\n"
+    f"        outSlope: %s\n        tangentMode: {LINEAR_BOTH_SIDES}\n        weightedMode: 0\n"
     "        inWeight: 0.33333334\n        outWeight: 0.33333334\n"
 )
-_VECTOR = "{x: %.9g, y: %.9g, z: %.9g, w: %.9g}"
+_VECTOR = "{x: %s, y: %s, z: %s, w: %s}"
 _THIRDS = "{x: 0.33333334, y: 0.33333334, z: 0.33333334, w: 0.33333334}"
 _TURN_KEY = (
-    f"      - serializedVersion: 3\n        time: %.9g\n        value: {_VECTOR}\n        inSlope: {_VECTOR}\n"
+    f"      - serializedVersion: 3\n        time: %s\n        value: {_VECTOR}\n        inSlope: {_VECTOR}\n"
     f"        outSlope: {_VECTOR}\n        tangentMode: 0\n        weightedMode: 0\n        inWeight: {_THIRDS}\n"
     f"        outWeight: {_THIRDS}\n"
 )
@@ -90,8 +91,7 @@ def _shape_curves(curves: AnimationCurves, options: ExportOptions) -> list[str]:
 
 
 def _float_curve(times: np.ndarray, values: np.ndarray, attribute: str, where: str, class_id: int) -> str:
-    rows = np.stack([times, values, *slopes(times, values)], axis=1).astype(np.float64) + 0.0
-    keys = "".join([_KEY % tuple(row) for row in rows.tolist()])
+    keys = filled_rows(_KEY, np.stack([times, values, *slopes(times, values)], axis=1))
     target = f"    attribute: {attribute}\n    path: {where}\n    classID: {class_id}\n"
     return f"{_OPEN}{keys}{_CLOSE}{target}    script: {{fileID: 0}}\n    flags: 0\n"
 
@@ -99,8 +99,7 @@ def _float_curve(times: np.ndarray, values: np.ndarray, attribute: str, where: s
 def _turn_curve(turn: np.ndarray, frame_rate: float, where: str, tolerance: float) -> str:
     frames, values = keyed_rows(turn, tolerance)
     times = frames / frame_rate
-    rows = np.concatenate([times[:, None], values, *slopes(times, values)], axis=1).astype(np.float64) + 0.0
-    keys = "".join([_TURN_KEY % tuple(row) for row in rows.tolist()])
+    keys = filled_rows(_TURN_KEY, np.concatenate([times[:, None], values, *slopes(times, values)], axis=1))
     return f"{_OPEN_TURN}{keys}{_CLOSE}    path: {where}\n"
 
 
