@@ -168,9 +168,15 @@ def _write_video(data: bytes) -> Path:
 
 
 def _tell_unmatched(curves: AnimationCurves, reports: list) -> None:
-    """Warns of curves that move and that none of the meshes takes."""
+    """Warns of curves that move and that none of the meshes takes, and of those that a driver hides."""
     if not reports:
         return
+    for report in reports:
+        if report.driven:
+            names = ", ".join(report.driven[:LISTED_NAMES]) + (", ..." if len(report.driven) > LISTED_NAMES else "")
+            runtime.tell(
+                "WARNING", f"Drivers on '{report.name}' keep {len(report.driven)} curves from showing: {names}."
+            )
     lost = set.intersection(*(set(report.match.unmatched_curves) for report in reports))
     moving = [n for i, n in enumerate(curves.names) if n in lost and curves.weights[:, i].max(initial=0.0) > MOVING]
     if moving:

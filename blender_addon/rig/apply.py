@@ -27,12 +27,16 @@ ROTATION_PATHS = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_a
 
 @dataclass(frozen=True)
 class MeshReport:
-    """What happened to one mesh: its object's name, the match, and how many F-curves and keyframes it now has."""
+    """What happened to one mesh: its object's name, the match, its new F-curves and keyframes.
+
+    driven: shape keys on which a driver keeps the curve from showing.
+    """
 
     name: str
     match: ShapeMatch
     n_curves: int
     n_keys: int
+    driven: tuple[str, ...] = ()
 
 
 def shape_names(mesh_object) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def apply_to_mesh(mesh_object, curves: AnimationCurves, frames: np.ndarray, *, t
     """Writes F-curves on the shape keys of one mesh, in place of any they had in the shot's range.
 
     frames (n_frames,): scene frames. tolerance: largest deviation of thinned keyframes, None for every frame.
-    Raises InputError where no shape key answers to any curve.
+    Raises InputError where no shape key answers to any curve, or the mesh belongs to another file.
     """
     match = match_shapes(curves.names, shape_names(mesh_object))
     if not match.sources:
@@ -56,15 +60,19 @@ def apply_to_mesh(mesh_object, curves: AnimationCurves, frames: np.ndarray, *, t
             "choose another mesh or add the EmoRig head."
         )
     shape_keys = mesh_object.data.shape_keys
+    if shape_keys.library is not None:
+        raise InputError(f"'{mesh_object.name}' is linked from another file: make a library override of it first.")
     bag = curve_bag(shape_keys, create=True)
-    group, n_keys = curve_group(bag, GROUP), 0
+    group, n_keys, driven = curve_group(bag, GROUP), 0, []
     for shape, values in match.shape_weights(curves.names, curves.weights).items():
         block = shape_keys.key_blocks[shape]
-        block.slider_min, block.mute = min(block.slider_min, 0.0), False
+        block.slider_max, block.mute = max(block.slider_max, 1.0), False
         path = f'key_blocks["{bpy.utils.escape_identifier(shape)}"].value'
         n_keys += write_curve(bag, path, 0, keyframe_table(frames, values, tolerance), group)
+        if shape_keys.animation_data.drivers.find(path) is not None:
+            driven.append(shape)
     shape_keys.update_tag()
-    return MeshReport(name=mesh_object.name, match=match, n_curves=len(match.sources), n_keys=n_keys)
+    return MeshReport(mesh_object.name, match, n_curves=len(match.sources), n_keys=n_keys, driven=tuple(driven))
 
 
 def apply_head_rotation(target, bone_name: str, curves: AnimationCurves, frames: np.ndarray, *, tolerance) -> int:

@@ -29,6 +29,20 @@ def check_curves_become_keyframes():
         assert np.abs(shape_values(head, name, frames) - curves.column(name)).max() < 0.0101, name
 
 
+def check_limits_and_drivers_of_a_rig():
+    """A slider that ends early is opened, and drivers that would hide a curve are told."""
+    from blender_addon.rig.apply import apply_to_mesh
+
+    empty_scene()
+    curves, face = known_curves(25.0), mesh_with_shapes("Face", ["jawOpen", "mouthFunnel"])
+    face.data.shape_keys.key_blocks["jawOpen"].slider_max = 0.4
+    face.data.shape_keys.key_blocks["mouthFunnel"].driver_add("value").driver.expression = "0.5"
+    frames = np.arange(1, 25)
+    report = apply_to_mesh(face, curves, frames, tolerance=None)
+    assert report.driven == ("mouthFunnel",)
+    assert np.abs(shape_values(face, "jawOpen", frames) - curves.column("jawOpen")).max() < 1e-5
+
+
 def check_keys_outside_the_shot_stay():
     from blender_addon.rig.apply import apply_to_mesh
 
