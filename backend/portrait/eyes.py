@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.portrait.easing import smoothstep
 from backend.portrait.eyeball import Eyeball, make_eyeball
 from backend.portrait.plate import Plate
 from bfm.coefficients import CHANNEL_INDEX
@@ -48,7 +49,7 @@ class LidState:
     def change(self) -> float:
         """0 where the eye is as in the photo, 1 where it is not."""
         most = max(abs(self.upper), abs(self.lower), 3.0 * abs(self.gaze[0]), 3.0 * abs(self.gaze[1]))
-        return float(_smooth(np.float32(most), *REST_BLEND))
+        return float(smoothstep(np.float32(most), *REST_BLEND))
 
 
 class Eyes:
@@ -134,11 +135,11 @@ class Eye:
         image = self._skin(upper, lower)
         soft = 0.7 * self._pixel + 0.012
         ball = self._ball.look(state.gaze)
-        shade = 1.0 - 0.34 * _smooth((upper + 0.10 - self._v) / 0.10, 0.0, 1.0) * min(abs(state.upper) * 4.0, 1.0)
+        shade = 1.0 - 0.34 * smoothstep((upper + 0.10 - self._v) / 0.10, 0.0, 1.0) * min(abs(state.upper) * 4.0, 1.0)
         ball = ball * shade[..., None]
-        inside = _smooth(self._v - upper, -soft, soft) * _smooth(lower - self._v, -soft, soft)
-        inside *= _smooth(lower - upper, 0.004, 0.05)
-        inside *= _smooth(self._u, 0.0, 0.05) * _smooth(1.0 - self._u, 0.0, 0.05)
+        inside = smoothstep(self._v - upper, -soft, soft) * smoothstep(lower - self._v, -soft, soft)
+        inside *= smoothstep(lower - upper, 0.004, 0.05)
+        inside *= smoothstep(self._u, 0.0, 0.05) * smoothstep(1.0 - self._u, 0.0, 0.05)
         image += inside[..., None] * (ball - image)
         return self._lashed(image, upper, state)
 
@@ -148,12 +149,12 @@ class Eye:
         down = np.maximum(upper - self._upper, 0.0)
         up = np.maximum(self._upper - upper, 0.0)
         rise = np.maximum(self._lower - lower, 0.0)
-        above = _smooth((self._v - (self._upper - 0.42)) / 0.36, 0.0, 1.0) * (self._v < (upper + self._lower) / 2)
-        below = 1.0 - _smooth((self._v - self._lower) / 0.30, 0.0, 1.0)
+        above = smoothstep((self._v - (self._upper - 0.42)) / 0.36, 0.0, 1.0) * (self._v < (upper + self._lower) / 2)
+        below = 1.0 - smoothstep((self._v - self._lower) / 0.30, 0.0, 1.0)
         below *= self._v >= np.minimum((upper + lower) / 2, self._lower)
         image = self._sampled(up * above + rise * below)
-        covered = _smooth(self._v - self._upper + CLEARED_HEIGHT, -0.05, 0.05) * _smooth(down, 0.01, 0.06)
-        covered *= 1.0 - _smooth(self._v - lower, -0.01, 0.03)
+        covered = smoothstep(self._v - self._upper + CLEARED_HEIGHT, -0.05, 0.05) * smoothstep(down, 0.01, 0.06)
+        covered *= 1.0 - smoothstep(self._v - lower, -0.01, 0.03)
         return image + covered[..., None] * (self._lid_skin - image)
 
     def _sampled(self, shift: np.ndarray) -> np.ndarray:
@@ -174,10 +175,10 @@ class Eye:
             return image
         shift = np.where(self._u > -SIDE_REACH, moved, 0.0)
         darkness = self._sampled_map(self._lash, -shift)
-        darkness = 1.0 - (1.0 - darkness) * _smooth(np.float32(down), 0.02, 0.15)
+        darkness = 1.0 - (1.0 - darkness) * smoothstep(np.float32(down), 0.02, 0.15)
         line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
-        line *= _smooth(self._u, 0.0, 0.2) * _smooth(1.0 - self._u, 0.04, 0.34)
-        darkness *= 1.0 - self._line_strength * _smooth(np.float32(down), 0.3, 0.95) * line
+        line *= smoothstep(self._u, 0.0, 0.2) * smoothstep(1.0 - self._u, 0.04, 0.34)
+        darkness *= 1.0 - self._line_strength * smoothstep(np.float32(down), 0.3, 0.95) * line
         return image * darkness[..., None]
 
     def _sampled_map(self, values: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -196,11 +197,11 @@ class Eye:
         known = (~hole).astype(np.float32)
         filled = _smooth_fill(self._image, known)
         across = np.clip((self._v - self._upper + 0.05) / np.maximum(opening + 0.05, 0.04), 0.0, 1.0)
-        middle = _smooth(self._u, 0.0, 0.3) * _smooth(1.0 - self._u, 0.0, 0.3)
+        middle = smoothstep(self._u, 0.0, 0.3) * smoothstep(1.0 - self._u, 0.0, 0.3)
         # what lies right above an open eye is mostly the crease's and the lashes' shadow, not the lid's own tone
-        even = 0.75 * middle * _smooth(across, 0.0, 0.35) * (1.0 - 0.8 * _smooth(across, 0.85, 1.0))
+        even = 0.75 * middle * smoothstep(across, 0.0, 0.35) * (1.0 - 0.8 * smoothstep(across, 0.85, 1.0))
         filled += even[..., None] * (self._lid_tone() - filled)
-        ball = 1.0 + (0.05 * np.sin(np.pi * across) - 0.07 * _smooth(across, 0.55, 1.0)) * middle
+        ball = 1.0 + (0.05 * np.sin(np.pi * across) - 0.07 * smoothstep(across, 0.55, 1.0)) * middle
         soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(0.02 * self._width, 0.6))[..., None]
         grain = self._image - cv2.GaussianBlur(self._image, (0, 0), 1.2)
         skin = (known > 0) & (np.abs(self._v) > 0.3)
@@ -220,9 +221,9 @@ class Eye:
     def _lash_darkness(self) -> np.ndarray:
         """How much darker than lid skin the photo's lash line is, (h, w) 0–1, 1 away from it."""
         ratio = self._image.mean(axis=2) / np.maximum(self._lid_skin.mean(axis=2), 4.0)
-        near = _smooth(self._v - self._upper, -LASH_HEIGHT, -0.35 * LASH_HEIGHT)
-        near *= 1.0 - _smooth(self._v - self._upper, -0.3 * self._pixel, 0.03)
-        near *= _smooth(self._u, -0.1, 0.0) * _smooth(1.0 - self._u, -0.04, 0.08)
+        near = smoothstep(self._v - self._upper, -LASH_HEIGHT, -0.35 * LASH_HEIGHT)
+        near *= 1.0 - smoothstep(self._v - self._upper, -0.3 * self._pixel, 0.03)
+        near *= smoothstep(self._u, -0.1, 0.0) * smoothstep(1.0 - self._u, -0.04, 0.08)
         return (1.0 - near * (1.0 - np.clip(ratio, 0.25, 1.0))).astype(np.float32)
 
     def _make_ball(self, plate: Plate, iris: tuple[int, ...], inverse: np.ndarray) -> Eyeball:
@@ -269,8 +270,3 @@ def _smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         total += sure[..., None] * values / np.maximum(share, 1e-4)[..., None]
         weight += sure
     return total / weight[..., None]
-
-
-def _smooth(value, start, end):
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.portrait.easing import smoothstep
 from backend.portrait.landmarks import N_SURFACE, triangles
 from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.plate import Plate
@@ -133,16 +134,10 @@ def _head_share(plate: Plate, rings: np.ndarray) -> np.ndarray:
     from_chin = (rings - plate.landmarks[152]) @ plate.down / face
     from_middle = rings - plate.landmarks[1]
     sideways, upwards = np.abs(from_middle @ plate.across) / face, -(from_middle @ plate.down) / face
-    share = 1.0 - _smooth(from_chin, -0.05, 0.75)
-    share *= 1.0 - _smooth(sideways, 0.95, 1.7)
-    share *= 1.0 - _smooth(upwards, 1.25, 2.0)
+    share = 1.0 - smoothstep(from_chin, -0.05, 0.75)
+    share *= 1.0 - smoothstep(sideways, 0.95, 1.7)
+    share *= 1.0 - smoothstep(upwards, 1.25, 2.0)
     border = np.minimum.reduce([rings[..., 0], rings[..., 1], width - 1 - rings[..., 0], height - 1 - rings[..., 1]])
-    share *= _smooth(border / face, -0.02, 0.22)
+    share *= smoothstep(border / face, -0.02, 0.22)
     share[-1] = 0.0
     return share.astype(np.float32)
-
-
-def _smooth(value: np.ndarray, start: float, end: float) -> np.ndarray:
-    """0 up to start, 1 from end on, smooth between."""
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -6,11 +6,11 @@ inside, those pixels are kept and ride on the skull too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from backend.portrait.affine import apply, inverse, source_grid, then
+from backend.portrait.easing import smoothstep
 from backend.portrait.lips import CLOSED_GAP, mouth_width
 from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
 from backend.portrait.plate import Plate
@@ -24,22 +24,13 @@ TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
+SEAM_TINT = np.float32([0.85, 1.0, 1.0])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
 ROUNDED_SHADE = 0.5  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
 LIPS = INNER_UPPER + INNER_LOWER
-
-
-@dataclass(frozen=True)
-class MouthColors:
-    """enamel, gum, tongue, dark: (3,) float32 RGB 0–255."""
-
-    enamel: np.ndarray
-    gum: np.ndarray
-    tongue: np.ndarray
-    dark: np.ndarray
 
 
 class Mouth:
@@ -65,11 +56,15 @@ class Mouth:
             if _opening(plate.landmarks) < LEAST_OPENING
             else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
         )
-        colors = mouth_colors(plate)
+        self._tones = face_tones(plate)
+        is_open = _opening(plate.landmarks) >= LEAST_OPENING
+        colors = self._tones.mouth_colors(is_inside_seen=is_open)
         self._colors = colors
         per_mm = 1.5 * self._per_mm * self._scale
         self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
         self._lower = draw_row(LOWER_ROW, 0.86 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
+        for row in (self._upper, self._lower):
+            row.pixels[..., :3] = self._tones.in_key(row.pixels[..., :3])
         self._softness = max(0.55 * plate.magnification, 0.55)
 
     def draw(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
@@ -98,7 +93,7 @@ class Mouth:
         left, top, right, bottom = box
         width = MOUTH_WIDTH_MM * self._per_mm
         gap = float(np.median(np.linalg.norm(lower - upper, axis=1)[12:29])) / width
-        strength = SEAM_SHADOW * (1.0 - float(_smooth(np.float32(gap), 0.01, 0.05)))
+        strength = SEAM_SHADOW * (1.0 - float(smoothstep(np.float32(gap), 0.01, 0.05)))
         if strength < 0.02:
             return
         line = np.zeros((bottom - top, right - left), np.uint8)
@@ -106,7 +101,7 @@ class Mouth:
         cv2.polylines(line, [points], False, 255, 1, cv2.LINE_AA, 4)
         shadow = cv2.GaussianBlur(line, (0, 0), max(0.011 * width, self._softness)).astype(np.float32)
         shadow *= strength / max(float(np.percentile(shadow.max(axis=0), 60)), 1.0)
-        shadow = np.clip(shadow, 0.0, strength)[..., None] * np.float32([0.85, 1.0, 1.0])
+        shadow = np.clip(shadow, 0.0, strength)[..., None] * self._tones.in_key(SEAM_TINT)
         patch = frame[top:bottom, left:right]
         patch[:] = (patch * (1.0 - shadow) + 0.5).astype(np.uint8)
 
@@ -114,7 +109,7 @@ class Mouth:
         """0 where the lips are as in the photo, 1 where they are not."""
         lips = landmarks[LIPS] - landmarks[LIPS].mean(axis=0)
         most = float(np.abs(lips - self._rest).max()) / (MOUTH_WIDTH_MM * self._per_mm)
-        return float(_smooth(np.float32(most), *REST_BLEND))
+        return float(smoothstep(np.float32(most), *REST_BLEND))
 
     def _to_pixels(self, pose: HeadPose, shift: np.ndarray) -> np.ndarray:
         """From millimetres around the seam's middle to video pixels (2, 3), for a part moved by shift (3,) dm."""
@@ -129,16 +124,16 @@ class Mouth:
         size = (max(int((right - left) * scale), 2), max(int((bottom - top) * scale), 2))
         into = np.array([[size[0] / (right - left), 0, 0], [0, size[1] / (bottom - top), 0]])
         into[:, 2] = -into[:, :2] @ [left - 0.5, top - 0.5] - 0.5
-        skull, jaw = _then(into, skull), _then(into, jaw)
-        x, y = _millimetres(skull, size)
-        above, below = _edges(_apply(into, upper), _apply(into, lower), skull, x[0])
+        skull, jaw = then(into, skull), then(into, jaw)
+        x, y = source_grid(skull, size)
+        above, below = _edges(apply(into, upper), apply(into, lower), skull, x[0])
         under, over = y - above, below - y  # mm from the upper and from the lower lip
         gap = np.clip(below - above, 0.0, None)
         rounding = float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
         depths, front = _light(under, over, gap, deep=1.0), _light(under, over, gap, deep=0.0)
         front *= 1.0 - ROUNDED_SHADE * rounding
         image = self._throat(x, under, over)
-        _lay(image, self._tongue(x, _millimetres(jaw, size)[1], weights))
+        _lay(image, self._tongue(x, source_grid(jaw, size)[1], weights))
         image *= depths
         for row, place, edge in ((self._lower, jaw, UPPER_EDGE - OVERBITE), (self._upper, skull, UPPER_EDGE)):
             layer = _placed(row, place, edge, size)
@@ -151,7 +146,7 @@ class Mouth:
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
 
     def _throat(self, x: np.ndarray, under: np.ndarray, over: np.ndarray) -> np.ndarray:
-        glow = 0.75 + 0.9 * (1.0 - _smooth(over, 0.0, 9.0)) * (1.0 - _smooth(np.abs(x), 8.0, 24.0))
+        glow = 0.75 + 0.9 * (1.0 - smoothstep(over, 0.0, 9.0)) * (1.0 - smoothstep(np.abs(x), 8.0, 24.0))
         return self._colors.dark * glow[..., None].astype(np.float32)
 
     def _tongue(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -161,8 +156,8 @@ class Mouth:
         back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
         crest = -7.0 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
         body = y - crest - 4.5 * (x / 17.0) ** 2
-        alpha = _smooth(body, -1.2, 1.6) * (1.0 - _smooth(np.abs(x), 15.0, 20.0))
-        light = 0.48 + 0.5 * _smooth(body, 0.0, 8.0) + 0.2 * forward
+        alpha = smoothstep(body, -1.2, 1.6) * (1.0 - smoothstep(np.abs(x), 15.0, 20.0))
+        light = 0.48 + 0.5 * smoothstep(body, 0.0, 8.0) + 0.2 * forward
         light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
         color = self._colors.tongue * light[..., None]
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
@@ -172,25 +167,6 @@ def _opening(landmarks: np.ndarray) -> float:
     """Distance between the lips' rims over the mouth's width."""
     gaps = np.linalg.norm(landmarks[INNER_LOWER[3:8]] - landmarks[INNER_UPPER[3:8]], axis=1)
     return float(np.median(gaps)) / mouth_width(landmarks)
-
-
-def mouth_colors(plate: Plate) -> MouthColors:
-    """Colours for the mouth's inside from the photo's skin, lips, eye whites and, where they show, teeth."""
-    tones = face_tones(plate)
-    tint = tones.white / max(float(tones.white.mean()), 1.0)
-    tint = 1.0 + 0.35 * (tint - 1.0)
-    # enamel reflects more than any skin; next to dark skin the more so, in a dark photo as little as all else
-    skin_level = float(tones.skin_bright.mean())
-    level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
-    enamel = level * tint * np.float32([1.03, 0.985, 0.90])
-    if _opening(plate.landmarks) >= LEAST_OPENING and tones.inside_bright is not None:
-        enamel = np.maximum(0.9 * enamel, np.minimum(tones.inside_bright, 1.15 * enamel))
-    lips, skin = tones.lips, tones.skin
-    flesh = 0.6 * lips + 0.4 * skin * np.float32([0.95, 0.62, 0.60])
-    gum = 0.72 * flesh
-    tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
-    dark = 0.25 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
-    return MouthColors(*(np.float32(c) for c in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
 
 def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,22 +188,22 @@ def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.n
     columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
     middle = np.interp(columns[0], (lower[:, 0] + upper[:, 0]) / 2, (lower[:, 1] + upper[:, 1]) / 2)
     reach = np.where(rows < middle[None], 0.08, 0.022)
-    alpha = 1.0 - _smooth(away / reach, 0.15, 1.0)
+    alpha = 1.0 - smoothstep(away / reach, 0.15, 1.0)
     pixels = np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
-    inverse = cv2.invertAffineTransform(to_pixels)
-    return pixels, _then(inverse, np.array([[1.0, 0, left], [0, 1.0, top]]))
+    back = inverse(to_pixels)
+    return pixels, then(back, np.array([[1.0, 0, left], [0, 1.0, top]]))
 
 
 def _photo_placed(photo: tuple[np.ndarray, np.ndarray], skull: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     pixels, into_mm = photo
-    return cv2.warpAffine(pixels, _then(skull, into_mm), size, flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(pixels, then(skull, into_mm), size, flags=cv2.INTER_LINEAR)
 
 
 def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int, int]) -> np.ndarray:
     """A row's picture with its edge at edge mm, in pixels."""
     into_mm = row.into_mm.astype(np.float64).copy()
     into_mm[1, 2] += edge
-    return cv2.warpAffine(row.pixels, _then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(row.pixels, then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
 
 
 def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray, *, deep: float) -> np.ndarray:
@@ -235,9 +211,9 @@ def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray, *, deep: float)
 
     under, over: mm from the upper and the lower lip; gap: mm between them; deep: 0 at the teeth, 1 far behind.
     """
-    shadow = 0.52 - 0.10 * deep + (0.48 + 0.10 * deep) * _smooth(under, -0.6, 2.6 + 1.6 * deep)
-    contact = 0.80 + 0.20 * _smooth(over, 0.0, 1.8)
-    opening = 0.66 - 0.26 * deep + (0.34 + 0.26 * deep) * _smooth(gap, 0.3, 5.0 + 3.0 * deep)
+    shadow = 0.52 - 0.10 * deep + (0.48 + 0.10 * deep) * smoothstep(under, -0.6, 2.6 + 1.6 * deep)
+    contact = 0.80 + 0.20 * smoothstep(over, 0.0, 1.8)
+    opening = 0.66 - 0.26 * deep + (0.34 + 0.26 * deep) * smoothstep(gap, 0.3, 5.0 + 3.0 * deep)
     return (shadow * contact * opening).astype(np.float32)[..., None]
 
 
@@ -271,33 +247,12 @@ def _coverage(outline: np.ndarray, box: tuple[int, int, int, int], softness: flo
     return cv2.GaussianBlur(mask, (0, 0), softness).astype(np.float32) / 255.0
 
 
-def _then(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """The affine map (2, 3) that applies inner first."""
-    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
-
-
-def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ affine[:, :2].T + affine[:, 2]
-
-
-def _millimetres(to_pixels: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The millimetres x and y (h, w) of every pixel."""
-    inverse = cv2.invertAffineTransform(to_pixels).astype(np.float32)
-    columns, rows = np.arange(size[0], dtype=np.float32)[None], np.arange(size[1], dtype=np.float32)[:, None]
-    return tuple(inverse[i, 0] * columns + inverse[i, 1] * rows + inverse[i, 2] for i in (0, 1))
-
-
 def _edges(upper: np.ndarray, lower: np.ndarray, to_pixels: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Heights (mm) of the lips' rims over x (w,) mm."""
-    inverse = cv2.invertAffineTransform(to_pixels)
+    back = inverse(to_pixels)
     heights = []
     for rim in (upper, lower):
-        points = _apply(inverse, rim)
+        points = apply(back, rim)
         order = np.argsort(points[:, 0])
         heights.append(np.interp(x, points[order, 0], points[order, 1]).astype(np.float32)[None])
     return heights[0], heights[1]
-
-
-def _smooth(value: np.ndarray, start: float, end: float) -> np.ndarray:
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -16,6 +16,7 @@ from numba import njit
 
 from backend.portrait.landmarks import mirrored
 from backend.portrait.plate import Plate
+from backend.portrait.tones import face_tones
 from bfm.coefficients import CHANNEL_INDEX
 
 MAP_FACE_HEIGHT = 200.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
@@ -130,6 +131,7 @@ class SkinShading:
 
     def __init__(self, plate: Plate, rest_weights: np.ndarray) -> None:
         self._rest = rest_weights
+        self._warmth = face_tones(plate).in_key(WARMTH)
         points = plate.landmarks[:468]
         left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
         right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, plate.image.shape[1::-1])
@@ -158,7 +160,7 @@ class SkinShading:
             return
         field = np.tensordot(drive[active].astype(np.float32), self._maps[active], 1)
         field = cv2.resize(field, self._size, interpolation=cv2.INTER_LINEAR)
-        _shade(pixels, field, WARMTH)
+        _shade(pixels, field, self._warmth)
 
 
 class _Canvas:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.portrait.easing import smoothstep
+
 
 @dataclass(frozen=True)
 class Tooth:
@@ -71,14 +73,14 @@ def draw_row(
             light = np.where(shape > cover, shade, light)
             cover = np.maximum(cover, shape)
             gum_line = np.where(np.abs(side * x - center) < tooth.width / 2.0, tooth.short + line, gum_line)
-    around = 1.0 - 0.72 * _smooth(np.abs(x), 7.0, left)  # the arch turns away into the cheek's shadow
-    gum_cover = _smooth(from_edge, gum_line - 0.25, gum_line + 0.25) * (np.abs(x) < left)
+    around = 1.0 - 0.72 * smoothstep(np.abs(x), 7.0, left)  # the arch turns away into the cheek's shadow
+    gum_cover = smoothstep(from_edge, gum_line - 0.25, gum_line + 0.25) * (np.abs(x) < left)
     teeth = enamel * (light * around)[..., None]
-    teeth *= 1.0 - np.float32([0.0, 0.03, 0.07]) * _smooth(from_edge, 3.0, 9.0)[..., None]  # warmer at the neck
-    gums = gum * (around * (1.0 - 0.25 * _smooth(from_edge, 9.0, 14.0)))[..., None]
+    teeth *= 1.0 - np.float32([0.0, 0.03, 0.07]) * smoothstep(from_edge, 3.0, 9.0)[..., None]  # warmer at the neck
+    gums = gum * (around * (1.0 - 0.25 * smoothstep(from_edge, 9.0, 14.0)))[..., None]
     color = teeth + gum_cover[..., None] * (gums - teeth)
     alpha = np.maximum(cover, gum_cover)
-    alpha *= 1.0 - _smooth(np.abs(x), left - 3.0, left)
+    alpha *= 1.0 - smoothstep(np.abs(x), left - 3.0, left)
     pixels = np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
     into_mm = np.float32([[1 / per_mm, 0, 0.5 / per_mm - HALF_WIDTH], [0, 1 / per_mm, 0.5 / per_mm + top]])
     return RowPicture(pixels, into_mm)
@@ -89,20 +91,15 @@ def _crown(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cover 0–1, brightness 0–1 and gum line's height (mm) of a tooth; across and up in mm from its edge's middle."""
     half = tooth.width / 2.0
-    narrowing = 1.0 - 0.16 * _smooth(up, 0.35 * tooth.height, tooth.height)
+    narrowing = 1.0 - 0.16 * smoothstep(up, 0.35 * tooth.height, tooth.height)
     u = np.clip(across / (half * narrowing), -1.25, 1.25)
     corner = 0.9 * np.abs(u) ** 5  # the edge rounds off towards its corners
     beside = (np.abs(u) - 1.0) * half  # mm beyond the tooth's side: neighbours touch there, in each other's shadow
     inside = np.minimum(up - corner, 0.35 - beside)
-    cover = _smooth(inside, -softness, softness + 0.12)
+    cover = smoothstep(inside, -softness, softness + 0.12)
     rounded = 1.0 - 0.20 * np.clip(np.abs(u), 0.0, 1.0) ** 3
     rounded *= 1.0 - 0.30 * np.exp(-((beside / 0.28) ** 2))
-    edge = 1.0 - 0.14 * (1.0 - _smooth(up - corner, 0.1, 1.4))
-    neck = 1.0 - 0.16 * _smooth(up, 0.55 * tooth.height, tooth.height)
+    edge = 1.0 - 0.14 * (1.0 - smoothstep(up - corner, 0.1, 1.4))
+    neck = 1.0 - 0.16 * smoothstep(up, 0.55 * tooth.height, tooth.height)
     line = tooth.height * (1.0 - 0.12 * np.clip(np.abs(u), 0.0, 1.0) ** 2)
     return cover, (rounded * edge * neck).astype(np.float32), line
-
-
-def _smooth(value: np.ndarray, start, end) -> np.ndarray:
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

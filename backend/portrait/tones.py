@@ -18,7 +18,18 @@ from bfm.landmarks import (
 )
 
 CHEEKS = ((50, 101, 118, 117, 123, 187, 205), (280, 330, 347, 346, 352, 411, 425))
+FULL_COLOR = 0.12  # saturation of skin from which a photo counts as fully coloured
 CHIN = (83, 18, 313, 421, 199, 201)
+
+
+@dataclass(frozen=True)
+class MouthColors:
+    """enamel, gum, tongue, dark: (3,) float32 RGB 0–255 in full light."""
+
+    enamel: np.ndarray
+    gum: np.ndarray
+    tongue: np.ndarray
+    dark: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,32 @@ class FaceTones:
     lips: np.ndarray
     white: np.ndarray
     inside_bright: np.ndarray | None
+
+    @property
+    def colorfulness(self) -> float:
+        """0 in a grey photo, 1 from ordinary colours on."""
+        return float(np.clip(np.ptp(self.skin) / max(float(self.skin.max()), 1.0) / FULL_COLOR, 0.0, 1.0))
+
+    def in_key(self, color: np.ndarray) -> np.ndarray:
+        """A colour (…, 3) as grey as the photo."""
+        grey = color.mean(axis=-1, keepdims=True)
+        return (grey + self.colorfulness * (color - grey)).astype(np.float32)
+
+    def mouth_colors(self, *, is_inside_seen: bool) -> MouthColors:
+        """Colours for the mouth's inside; is_inside_seen: the photo's own teeth show, and are a guide."""
+        tint = self.white / max(float(self.white.mean()), 1.0)
+        tint = 1.0 + 0.35 * (tint - 1.0)
+        # enamel reflects more than any skin; next to dark skin the more so, in a dark photo as little as all else
+        skin_level = float(self.skin_bright.mean())
+        level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
+        enamel = level * tint * np.float32([1.03, 0.985, 0.90])
+        if is_inside_seen and self.inside_bright is not None:
+            enamel = np.maximum(0.9 * enamel, np.minimum(self.inside_bright, 1.15 * enamel))
+        flesh = 0.6 * self.lips + 0.4 * self.skin * np.float32([0.95, 0.62, 0.60])
+        gum = 0.72 * flesh
+        tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
+        dark = 0.25 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
+        return MouthColors(*(self.in_key(color) for color in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
 
 def face_tones(plate: Plate) -> FaceTones:
@@ -65,7 +102,9 @@ def _pixels(image: np.ndarray, outline: np.ndarray) -> np.ndarray:
 
 
 def _between(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Mean colour of the pixels whose brightness lies between two percentiles."""
+    """Mean colour of the pixels whose brightness lies between two percentiles; mid-grey where there are none."""
+    if not len(pixels):
+        return np.full(3, 128.0, np.float32)
     brightness = pixels.mean(axis=1)
     first, last = np.percentile(brightness, [low, high])
     return pixels[(brightness >= first) & (brightness <= last)].mean(axis=0)
