@@ -37,8 +37,8 @@ def test_in_the_bpy_package(script, bpy_python, blender_environment, tmp_path):
 
 
 def test_in_a_window(blender_program, blender_environment, tmp_path):
-    if shutil.which("xvfb-run") is None:
-        pytest.skip("no virtual screen: xvfb-run is not installed")
+    if not (shutil.which("xvfb-run") and shutil.which("xauth")):
+        pytest.skip("no virtual screen: xvfb-run or xauth is not installed")
     screen = ["xvfb-run", "-a", "-s", "-screen 0 1000x1000x24 -nolisten tcp"]
     flags = ["--factory-startup", "-noaudio", "--window-geometry", "0", "0", "1000", "1000", "--python"]
     run = subprocess.run(
