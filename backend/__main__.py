@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from backend import curve_commands, learning_commands
+from backend.batch_command import batch
 from backend.curve_commands import read_strengths
 from blender_addon.protocol.errors import InputError
 
@@ -111,6 +112,9 @@ def rerender(
 
     marking = _marking(unmarked, certificate, certificate_key, consent)
     rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end, marking=marking)
+
+
+app.command()(batch)
 
 
 @app.command()
