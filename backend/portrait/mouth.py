@@ -24,9 +24,10 @@ TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
+SHADOW_WARMTH = np.float32([0.86, 1.04, 1.12])  # exponents: light in the mouth has come past flesh
 SEAM_TINT = np.float32([0.85, 1.0, 1.0])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
-ROUNDED_SHADE = 0.5  # how much darker the teeth lie behind pushed-out lips
+ROUNDED_SHADE = 0.35  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
@@ -56,6 +57,7 @@ class Mouth:
             if _opening(plate.landmarks) < LEAST_OPENING
             else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
         )
+        self._photo_gap = _opening(plate.landmarks) * MOUTH_WIDTH_MM
         self._tones = face_tones(plate)
         is_open = _opening(plate.landmarks) >= LEAST_OPENING
         colors = self._tones.mouth_colors(is_inside_seen=is_open)
@@ -130,8 +132,9 @@ class Mouth:
         under, over = y - above, below - y  # mm from the upper and from the lower lip
         gap = np.clip(below - above, 0.0, None)
         rounding = float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
-        depths, front = _light(under, over, gap, deep=1.0), _light(under, over, gap, deep=0.0)
-        front *= 1.0 - ROUNDED_SHADE * rounding
+        warmth = self._tones.in_key(SHADOW_WARMTH)
+        depths = _light(under, over, gap, deep=1.0) ** warmth
+        front = ((1.0 - ROUNDED_SHADE * rounding) * _light(under, over, gap, deep=0.0)) ** warmth
         image = self._throat(x, under, over)
         _lay(image, self._tongue(x, source_grid(jaw, size)[1], weights))
         image *= depths
@@ -140,7 +143,11 @@ class Mouth:
             layer[..., :3] *= front
             _lay(image, layer)
         if self._photo is not None:
-            _lay(image, _photo_placed(self._photo, skull, size))
+            layer = _photo_placed(self._photo, skull, size)
+            shade = 0.70 + 0.30 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
+            shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
+            layer[..., :3] *= shade**warmth
+            _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
         whole = (right - left, bottom - top)
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
