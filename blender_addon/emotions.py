@@ -51,6 +51,12 @@ def emotion_curves(scene):
     return bag.fcurves.find(EMOTION_PATH), bag.fcurves.find(INTENSITY_PATH)
 
 
+def listed_curve(scene):
+    """The F-curve whose keyframes the panel lists: of emotion and intensity the one with more; None without keys."""
+    keyed = [curve for curve in emotion_curves(scene) if curve is not None]
+    return max(keyed, key=lambda curve: len(curve.keyframe_points), default=None)
+
+
 def emotion_marks(scene) -> list[EmotionMark]:
     """Every frame at which emotion or intensity is keyed, in order; empty where nothing is."""
     labels, levels = emotion_curves(scene)

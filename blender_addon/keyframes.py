@@ -13,25 +13,20 @@ def kept_samples(values: np.ndarray, tolerance: float) -> np.ndarray:
     error taken along the value axis.
     """
     table = np.asarray(values, np.float64)
-    if table.ndim == 1:
-        table = table[:, None]
-    n_samples = len(table)
-    kept = np.zeros(n_samples, bool)
-    kept[[0, n_samples - 1]] = True
-    spans = [(0, n_samples - 1)]
-    while spans:
-        first, last = spans.pop()
-        if last - first < 2:
-            continue
-        share = (np.arange(first + 1, last) - first)[:, None] / (last - first)
-        line = table[first] + share * (table[last] - table[first])
-        error = np.abs(table[first + 1 : last] - line).max(axis=1)
-        worst = int(error.argmax())
-        if error[worst] > tolerance:
-            middle = first + 1 + worst
-            kept[middle] = True
-            spans += [(first, middle), (middle, last)]
-    return np.flatnonzero(kept)
+    table = table[:, None] if table.ndim == 1 else table
+    samples = np.arange(len(table))
+    kept = np.unique([0, len(table) - 1])
+    while len(kept) > 1:
+        lines = np.stack([np.interp(samples, kept, column[kept]) for column in table.T], axis=1)
+        error = np.abs(table - lines).max(axis=1)
+        worst = np.maximum.reduceat(error, kept[:-1])
+        span = np.minimum(np.searchsorted(kept, samples, side="right") - 1, len(kept) - 2)
+        # Every span that is off splits at its first worst sample, all spans at once.
+        splits = np.flatnonzero((error == worst[span]) & (error > tolerance))
+        if not len(splits):
+            break
+        kept = np.union1d(kept, splits[np.unique(span[splits], return_index=True)[1]])
+    return kept
 
 
 def keyframe_table(frames: np.ndarray, values: np.ndarray, tolerance: float | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ import bpy
 
 from . import runtime
 from .compat import draw_progress, icon
-from .emotions import LABELS, emotion_curves, emotion_marks, has_mark
+from .emotions import LABELS, emotion_marks, has_mark, listed_curve
 from .properties import EMOTION_ICONS
 from .protocol.options import LAYERS
 from .rig.apply import shape_names
@@ -112,8 +112,7 @@ class EMORIG_PT_emotion(_Sidebar, bpy.types.Panel):
             text=f"Update Key at Frame {scene.frame_current}" if keyed else f"Add Key at Frame {scene.frame_current}",
             icon="KEYFRAME_HLT" if keyed else "KEYFRAME",
         )
-        labels, levels = emotion_curves(scene)
-        curve = labels if labels is not None else levels
+        curve = listed_curve(scene)
         if curve is None:
             hint = layout.row()
             hint.active = False

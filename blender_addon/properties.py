@@ -13,7 +13,7 @@ from bpy.props import (
 
 from . import runtime
 from .compat import icon
-from .emotions import LABELS, emotion_curves, has_mark, set_mark
+from .emotions import LABELS, has_mark, listed_curve, set_mark
 from .footage import sound_seconds
 from .protocol.options import LAYERS, MAX_STRENGTH, POSES
 from .rig.apply import shape_names
@@ -68,8 +68,7 @@ def _portrait_changed(shot, context) -> None:
 
 def _key_chosen(shot, context) -> None:
     """Choosing a row of the key list moves the playhead to it."""
-    labels, levels = emotion_curves(shot.id_data)
-    curve = labels or levels
+    curve = listed_curve(shot.id_data)
     if curve is not None and 0 <= shot.active_key < len(curve.keyframe_points):
         shot.id_data.frame_set(round(curve.keyframe_points[shot.active_key].co[0]))
 
