@@ -1,4 +1,4 @@
-"""Curves as keys on straight lines, for formats that store keys one by one."""
+"""Curves as few keys, on straight lines or smooth, for formats that store keys one by one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from backend.curves.filters import kept_frames
+
+LONGEST = 512  # frames between two keys of a smooth curve at most
 
 
 def keyed_columns(values: np.ndarray, tolerance: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -28,9 +30,85 @@ def keyed_rows(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.nda
     return frames, values[frames]
 
 
-def slopes(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Incoming and outgoing slope per second (k, …) at each key of a line through times (k,) and values (k, …)."""
+def frame_slopes(values: np.ndarray) -> np.ndarray:
+    """Slope per frame (n_frames, …) of a smooth curve through every frame that never overshoots between two of them.
+
+    Central differences, level at extremes and at the ends of rests, limited as by Fritsch and Carlson (1980).
+    """
+    slopes = np.zeros(values.shape, np.float64)
+    if len(values) < 3:
+        return slopes
+    steps = np.diff(values.astype(np.float64), axis=0)
+    before, after = steps[:-1], steps[1:]
+    limit = 3.0 * np.minimum(np.abs(before), np.abs(after))
+    middle = np.clip(0.5 * (before + after), -limit, limit)
+    slopes[1:-1] = np.where(before * after > 0, middle, 0.0)
+    return slopes
+
+
+def smooth_keys(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which frames (n_frames, n_curves) bool become keys of cubic Hermite curves, and their slopes per frame.
+
+    values (n_frames, n_curves, width): the width components of one curve share its keys. Between keys the curve with
+    frame_slopes stays within tolerance of every frame. Stretches of LONGEST frames are halved until they fit.
+    """
+    n_frames, n_curves, _ = values.shape
+    slopes = frame_slopes(values)
+    kept = np.zeros((n_frames, n_curves), bool)
+    kept[[0, -1]] = True
+    # The frames are cut into stretches whose lengths are powers of two, the rest into ever shorter ones.
+    length, start = (LONGEST if tolerance > 0 else 1), 0
+    pending: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    while length >= 1:
+        starts = np.arange(start, n_frames - length, length)
+        where, curve = (grid.ravel() for grid in np.meshgrid(starts, np.arange(n_curves), indexing="ij"))
+        pending.setdefault(length, []).append((where, curve))
+        start += length * len(starts)
+        where, curve = (np.concatenate(parts) for parts in zip(*pending.pop(length)))
+        kept[where, curve] = True
+        strays = _strays(values, slopes, where, curve, length) > tolerance
+        if length > 1 and strays.any():
+            half = length // 2
+            again = np.concatenate([where[strays], where[strays] + half])
+            pending.setdefault(half, []).append((again, np.tile(curve[strays], 2)))
+        length //= 2
+    return kept, slopes
+
+
+def _strays(values: np.ndarray, slopes: np.ndarray, where: np.ndarray, curve: np.ndarray, length: int) -> np.ndarray:
+    """How far (n_stretches,) the cubic over each stretch strays from the frames inside it."""
+    if length == 1 or len(where) == 0:
+        return np.zeros(len(where))
+    share = (np.arange(1, length) / length)[None, :, None]
+    inside = values[where[:, None] + np.arange(1, length), curve[:, None]]
+    ends = [(values[at, curve][:, None], slopes[at, curve][:, None] * length) for at in (where, where + length)]
+    line = hermite(share, *ends[0], *ends[1])
+    return np.abs(line - inside).reshape(len(where), -1).max(1)
+
+
+def hermite(share: np.ndarray, value0, slope0, value1, slope1) -> np.ndarray:
+    """The cubic from value0 to value1 at share 0-1, with slopes per unit of share."""
+    square, cube = share * share, share * share * share
+    return (
+        (2 * cube - 3 * square + 1) * value0
+        + (cube - 2 * square + share) * slope0
+        + (3 * square - 2 * cube) * value1
+        + (cube - square) * slope1
+    )
+
+
+def on_keys(times: np.ndarray, keys: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Values (n, width) at grid (n,) s of keys (k, 3, width): value, incoming and outgoing slope per second.
+
+    Held outside the keys; an infinite slope holds the value up to the next key, as engines do.
+    """
     if len(times) < 2:
-        return np.zeros_like(values), np.zeros_like(values)
-    steps = np.diff(values, axis=0) / np.diff(times).reshape(-1, *[1] * (values.ndim - 1))
-    return np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
+        return np.repeat(keys[:1, 0], len(grid), axis=0)
+    inside = np.clip(grid, times[0], times[-1])
+    at = np.clip(np.searchsorted(times, inside, side="right") - 1, 0, len(times) - 2)
+    span = (times[at + 1] - times[at])[:, None]
+    share = (inside - times[at])[:, None] / span
+    leaving, arriving = keys[at, 2] * span, keys[at + 1, 1] * span
+    held = ~(np.isfinite(leaving) & np.isfinite(arriving))
+    line = hermite(share, keys[at, 0], np.where(held, 0, leaving), keys[at + 1, 0], np.where(held, 0, arriving))
+    return np.where(held & (share < 1), keys[at, 0], line)

@@ -1,6 +1,6 @@
 """Unity's AnimationClip as YAML: blend shapes 0-100 on a SkinnedMeshRenderer, the head's and eyes' rotations.
 
-Unity is left-handed: +X is the character's right there. Tangents are linear on both sides of every key.
+Unity is left-handed: +X is the character's right there. Keys have free smooth tangents, cubics between them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from backend.curves.assemble import assembled
 from backend.errors import InputError
 from backend.export.angles import from_unity, to_unity
 from backend.export.decimals import filled_rows
-from backend.export.keys import keyed_columns, keyed_rows, slopes
+from backend.export.keys import on_keys, smooth_keys
 from backend.export.names import canonical_names
 from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves
 
 FULL = 100.0  # a blend shape at full weight
 RENDERER, TRANSFORM = 137, 4  # Unity's class ids of SkinnedMeshRenderer and Transform
-LINEAR_BOTH_SIDES = 69  # broken tangents, left linear, right linear
+FREE_SMOOTH = 0  # Unity's tangent mode that takes the slopes as they are
 SHAPE = "blendShape."
 
 _KEY = (
     "      - serializedVersion: 3\n        time: %s\n        value: %s\n        inSlope: %s\n"
-    f"        outSlope: %s\n        tangentMode: {LINEAR_BOTH_SIDES}\n        weightedMode: 0\n"
+    f"        outSlope: %s\n        tangentMode: {FREE_SMOOTH}\n        weightedMode: 0\n"
     "        inWeight: 0.33333334\n        outWeight: 0.33333334\n"
 )
 _VECTOR = "{x: %s, y: %s, z: %s, w: %s}"
@@ -63,8 +63,9 @@ def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
         f"{options.head}/LeftEye": to_unity(curves.left_eye),
         f"{options.head}/RightEye": to_unity(curves.right_eye),
     }
-    rotations = [_turn_curve(turn, curves.frame_rate, where, options.tolerance) for where, turn in turns.items()]
-    editor = [_component_curves(turn, curves.frame_rate, where, options.tolerance) for where, turn in turns.items()]
+    keys = {where: _turn_rows(turn, curves, options.tolerance) for where, turn in turns.items()}
+    rotations = [_turn_curve(rows, where) for where, rows in keys.items()]
+    editor = [_component_curves(rows, where) for where, rows in keys.items()]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(_TOP)
         name = re.sub(r"[^\w .-]", "_", path.stem)
@@ -84,30 +85,42 @@ def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
 
 def _shape_curves(curves: AnimationCurves, options: ExportOptions) -> list[str]:
     """One YAML item per blend shape."""
+    kept, slopes = smooth_keys(curves.weights[:, :, None], options.tolerance)
     items = []
-    for name, (frames, values) in zip(curves.names, keyed_columns(curves.weights, options.tolerance)):
-        items.append(_float_curve(frames / curves.frame_rate, values * FULL, SHAPE + name, options.mesh, RENDERER))
+    for column, name in enumerate(curves.names):
+        frames = np.flatnonzero(kept[:, column])
+        rows = _key_rows(frames, curves.weights[frames, column] * FULL, slopes[frames, column, 0] * FULL, curves)
+        items.append(_float_curve(rows, SHAPE + name, options.mesh, RENDERER))
     return items
 
 
-def _float_curve(times: np.ndarray, values: np.ndarray, attribute: str, where: str, class_id: int) -> str:
-    keys = filled_rows(_KEY, np.stack([times, values, *slopes(times, values)], axis=1))
+def _key_rows(frames: np.ndarray, values: np.ndarray, slopes: np.ndarray, curves: AnimationCurves) -> np.ndarray:
+    """Rows time s, value, incoming and outgoing slope per second, each as wide as the values."""
+    per_second = slopes.reshape(len(frames), -1) * curves.frame_rate
+    times = (frames / curves.frame_rate)[:, None]
+    return np.concatenate([times, values.reshape(len(frames), -1), per_second, per_second], axis=1)
+
+
+def _float_curve(rows: np.ndarray, attribute: str, where: str, class_id: int) -> str:
     target = f"    attribute: {attribute}\n    path: {where}\n    classID: {class_id}\n"
-    return f"{_OPEN}{keys}{_CLOSE}{target}    script: {{fileID: 0}}\n    flags: 0\n"
+    return f"{_OPEN}{filled_rows(_KEY, rows)}{_CLOSE}{target}    script: {{fileID: 0}}\n    flags: 0\n"
 
 
-def _turn_curve(turn: np.ndarray, frame_rate: float, where: str, tolerance: float) -> str:
-    frames, values = keyed_rows(turn, tolerance)
-    times = frames / frame_rate
-    keys = filled_rows(_TURN_KEY, np.concatenate([times[:, None], values, *slopes(times, values)], axis=1))
-    return f"{_OPEN_TURN}{keys}{_CLOSE}    path: {where}\n"
+def _turn_rows(turn: np.ndarray, curves: AnimationCurves, tolerance: float) -> np.ndarray:
+    """Key rows of a rotation (n_frames, 4) x y z w."""
+    kept, slopes = smooth_keys(turn[:, None, :], tolerance)
+    frames = np.flatnonzero(kept[:, 0])
+    return _key_rows(frames, turn[frames], slopes[frames, 0], curves)
 
 
-def _component_curves(turn: np.ndarray, frame_rate: float, where: str, tolerance: float) -> str:
+def _turn_curve(rows: np.ndarray, where: str) -> str:
+    return f"{_OPEN_TURN}{filled_rows(_TURN_KEY, rows)}{_CLOSE}    path: {where}\n"
+
+
+def _component_curves(rows: np.ndarray, where: str) -> str:
     """The same rotation as Unity's animation window keeps it: one float curve per quaternion component."""
-    frames, values = keyed_rows(turn, tolerance)
     return "".join(
-        _float_curve(frames / frame_rate, values[:, i], f"m_LocalRotation.{axis}", where, TRANSFORM)
+        _float_curve(rows[:, [0, 1 + i, 5 + i, 9 + i]], f"m_LocalRotation.{axis}", where, TRANSFORM)
         for i, axis in enumerate("xyzw")
     )
 
@@ -144,13 +157,12 @@ def read(path: Path) -> AnimationCurves:
         raise InputError(f"'{path.name}' animates no blend shapes.")
     stop = max(times[-1] for times, _ in shapes.values())
     grid = np.arange(round(stop * frame_rate) + 1) / frame_rate
-    weights = np.stack([np.interp(grid, times, values[:, 0]) for times, values in shapes.values()], axis=1) / FULL
+    weights = np.concatenate([on_keys(times, keys, grid) for times, keys in shapes.values()], axis=1) / FULL
     turns = {}
     for item in _section(text, "m_RotationCurves").split("  - curve:")[1:]:
-        times, values = _keys(item, r"\{x: (\S+), y: (\S+), z: (\S+), w: (\S+)\}")
+        times, keys = _keys(item, r"\{x: (\S+), y: (\S+), z: (\S+), w: (\S+)\}")
         where = re.search(r"^    path: (.*)$", item, re.MULTILINE).group(1)
-        rows = np.stack([np.interp(grid, times, column) for column in values.T], axis=1)
-        turns[where.rpartition("/")[2]] = from_unity(rows)
+        turns[where.rpartition("/")[2]] = from_unity(on_keys(times, keys, grid))
     return assembled(
         canonical_names(tuple(shapes)),
         weights,
@@ -168,9 +180,10 @@ def _section(text: str, name: str) -> str:
 
 
 def _keys(item: str, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times (k,) s and values (k, width) of an item's keys."""
-    found = re.findall(rf"^        time: (\S+)\n        value: {value}$", item, re.MULTILINE)
+    """Times (k,) s of an item's keys, and their values, incoming and outgoing slopes (k, 3, width)."""
+    lines = "\n        ".join(["time: (\\S+)", f"value: {value}", f"inSlope: {value}", f"outSlope: {value}"])
+    found = re.findall(rf"^        {lines}$", item, re.MULTILINE)
     if not found:
         raise InputError("A curve of this clip has no keys.")
     rows = np.array(found, np.float64)
-    return rows[:, 0], rows[:, 1:]
+    return rows[:, 0], rows[:, 1:].reshape(len(rows), 3, -1)
