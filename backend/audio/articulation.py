@@ -22,7 +22,7 @@ CLOSED_JAW_SHARE = 0.95  # mouthClose that seals an open jaw, as a share of jawO
 # Channel weight per unit of an articulator. Lips part more, and the jaw drops less, than phoneticians' jaw heights
 # suggest; rounding is mostly pucker, since mouthFunnel opens the mouth that rounding narrows.
 JAW_RANGE, LIP_RANGE = 0.90, 1.5
-FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.45, 0.45
+FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.35, 0.45
 
 
 def _put(weights: np.ndarray, channel: str, value: np.ndarray) -> None:
@@ -51,7 +51,7 @@ def to_channels(articulators: np.ndarray) -> np.ndarray:
     _put(weights, "mouthClose", CLOSED_JAW_SHARE * jaw * np.maximum(sealed, 0.7 * bite))
     _put(weights, "mouthFunnel", FUNNEL_TO_FUNNEL * a["funnel"] * parting * (1.0 - 0.7 * bite))
     _put(weights, "mouthPucker", a["pucker"] + FUNNEL_TO_PUCKER * a["funnel"])
-    _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.6 * sealed))
+    _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.9 * sealed))
     _put(weights, "mouthSmile", a["smile"])
     _put(weights, "mouthDimple", a["dimple"])
     _put(weights, "mouthLowerDown", lower)

@@ -31,13 +31,16 @@ CHUNK = 3000  # feature frames (30 s) that one pass answers for
 CONTEXT = 600  # feature frames (6 s) it hears before and after them
 VOCAL_TRACTS = (0.86, 0.93, 1.0, 1.08, 1.16)  # times as short as the speaker's
 CLOSURE_LOW, CLOSURE_HIGH = 0.30, 0.62  # network closure that is none, and that is a full seal
-SMOOTHING = 0.016  # seconds, standard deviation, of all but closures
+SMOOTHING = 0.016  # seconds, standard deviation
+CLOSURE_GAIN = 1.15  # gives back to short closures what smoothing takes
 LOUDNESS_RANGE = 5.0  # nepers of power from inaudible to loud
 # Louder and stressed syllables are spoken with a wider mouth (Schulman 1989, Geumann 2001): gain of the jaw and of the
 # parting lips per unit of loudness and stress around their usual values. It scales what the phones ask for.
 EFFORT_PER_LOUDNESS, EFFORT_PER_STRESS = 0.6, 0.3
 USUAL_LOUDNESS, USUAL_STRESS = 0.75, 0.65
 EFFORT_SMOOTHING = 0.08  # seconds
+LONG_PAUSE, CLOSING_TIME, OPENING_TIME = 0.34, 0.12, 0.16  # seconds
+SILENCE_SMOOTHING = 0.03  # seconds
 EFFORT_LIMITS = (0.65, 1.35)
 
 
@@ -89,7 +92,7 @@ class SpeechArticulator:
         path = best_path(np.log(heard.phones + 1e-6))
         phones = merge_phones(path, NETWORK_RATE, waveform.duration)
         speaking = 1.0 - _smooth(heard.phones[:, PHONE_INDEX[SILENCE]], 0.03)
-        moves = shape_articulators(heard, speaking)
+        moves = shape_articulators(heard, speaking * ~_is_pause(phones, len(speaking)))
         times = np.arange(n_frames) / frame_rate
         activity = _at(times, speaking * (0.4 + 0.6 * _smooth(heard.loudness, 0.03)))
         return Articulation(
@@ -196,8 +199,22 @@ def shape_articulators(heard: Listening, speaking: np.ndarray) -> np.ndarray:
         raw = heard.articulators[:, column]
         evidence = raw if support is None else np.maximum(raw, 0.0) + 0.25 * support * raw
         decided = np.clip((evidence - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW), 0.0, 1.0)
-        moves[:, column] = decided * decided * (3.0 - 2.0 * decided)
-    return moves * np.clip(speaking / 0.5, 0.0, 1.0)[:, None]
+        decided = decided * decided * (3.0 - 2.0 * decided)
+        moves[:, column] = np.minimum(CLOSURE_GAIN * _smooth(decided, SMOOTHING), 1.0)
+    return moves * _smooth(np.clip(speaking / 0.5, 0.0, 1.0), SILENCE_SMOOTHING)[:, None]
+
+
+def _is_pause(phones: tuple[Phone, ...], n_frames: int) -> np.ndarray:
+    """True at the frames (n_frames,) at 50 Hz of long silences, whatever breath, music or noise is in them.
+
+    The mouth may close after the last sound and open ahead of the next.
+    """
+    time = np.arange(n_frames) / NETWORK_RATE
+    pause = np.zeros(n_frames, bool)
+    for phone in phones:
+        if phone.label == SILENCE and phone.end - phone.start >= LONG_PAUSE:
+            pause |= (time >= phone.start + CLOSING_TIME) & (time <= phone.end - OPENING_TIME)
+    return pause
 
 
 def vocal_effort(heard: Listening) -> np.ndarray:

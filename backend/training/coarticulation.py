@@ -28,8 +28,8 @@ UNKNOWN_STRESS = -1
 GROUPS = {
     "jaw": (("jaw",), 0.060, 0.070, 0.026, 0.012),
     "lips": (("lower_lip", "upper_lip"), 0.050, 0.055, 0.022, 0.010),
-    "rounding": (("pucker", "funnel"), 0.110, 0.065, 0.026, 0.020),
-    "spread": (("stretch", "smile", "dimple"), 0.080, 0.070, 0.028, 0.015),
+    "rounding": (("pucker", "funnel"), 0.110, 0.075, 0.026, 0.000),
+    "spread": (("stretch", "smile", "dimple"), 0.075, 0.075, 0.028, 0.000),
     "tongue": (("tongue_tip", "tongue_teeth", "tongue_back"), 0.030, 0.030, 0.012, 0.008),
 }
 GROUP_NAMES = tuple(GROUPS)
