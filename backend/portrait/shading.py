@@ -14,14 +14,17 @@ import cv2
 import numpy as np
 from numba import njit
 
+from backend.portrait.easing import smoothstep
 from backend.portrait.landmarks import mirrored
 from backend.portrait.plate import Plate
-from backend.portrait.tones import face_tones
+from backend.portrait.tones import CHEEKS, face_tones
 from bfm.coefficients import CHANNEL_INDEX
 
 MAP_FACE_HEIGHT = 200.0  # pixels from forehead to chin in the maps: folds are soft, the video may be larger
 LEAST_SHOWN = 0.01  # of full activation
 RELAXING = 0.2  # how much a photo's own fold fades when its expression is taken away
+USUAL_TEXTURE = 0.013  # median relative contrast of the texture of photographed skin; drawn skin has about half
+LEAST_CREASING = 0.45
 WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than red
 
 
@@ -139,10 +142,11 @@ class SkinShading:
         self._size = (int(right - left), int(bottom - top))
         scale = min(1.0, MAP_FACE_HEIGHT / plate.face_height)
         self._canvas = _Canvas((points - [left, top]) * scale, plate, scale, self._size)
+        takes = self._canvas.creasing(plate.image[self.region])
         maps, drives = [], []
         for fold in FOLDS:
             for side in _sides(fold.is_paired):
-                maps.append(self._canvas.fold(fold, side))
+                maps.append(takes * self._canvas.fold(fold, side))
                 drives.append(_drive(fold.drive, side))
         for patch in PATCHES:
             for side in _sides(patch.is_paired):
@@ -176,6 +180,21 @@ class _Canvas:
         cv2.fillConvexPoly(hull, cv2.convexHull(np.round(points).astype(np.int32)), 1.0)
         edge = cv2.distanceTransform((hull > 0).astype(np.uint8), cv2.DIST_L2, 3) / self._face
         self._inside = np.clip(edge / 0.05, 0.0, 1.0).astype(np.float32)
+
+    def creasing(self, image: np.ndarray) -> np.ndarray:
+        """How deep folds show (h, w) 0–1 on the skin of image: less where it is drawn smooth or burnt out."""
+        size = self._x.shape[::-1]
+        grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        grey = grey.astype(np.float32)
+        fine = cv2.GaussianBlur(grey, (0, 0), 1.2) - cv2.GaussianBlur(grey, (0, 0), 3.5)
+        relative = np.abs(fine) / np.maximum(cv2.GaussianBlur(grey, (0, 0), 6.0), 20.0)
+        cheeks = np.zeros(grey.shape, np.uint8)
+        for part in CHEEKS:
+            cv2.fillPoly(cheeks, [np.round(self._points[list(part)]).astype(np.int32)], 1)
+        seen = relative[cheeks > 0]
+        texture = float(np.median(seen)) / USUAL_TEXTURE if len(seen) else 1.0
+        burnt = smoothstep(cv2.GaussianBlur(grey, (0, 0), 3.0), 205.0, 250.0)
+        return (np.clip(texture, LEAST_CREASING, 1.0) * (1.0 - 0.6 * burnt)).astype(np.float32)
 
     def fold(self, fold: Fold, side: str) -> np.ndarray:
         """The crease's map (h, w): below 0 darker, above lighter."""
