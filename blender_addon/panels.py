@@ -114,9 +114,9 @@ class EMORIG_PT_emotion(_Sidebar, bpy.types.Panel):
         )
         curve = listed_curve(scene)
         if curve is None:
-            hint = layout.row()
+            hint = layout.column(align=True)
             hint.active = False
-            hint.label(text="No keys: this emotion throughout", icon="INFO")
+            _wrapped(hint, "No keys: the same throughout", icon="INFO")
             return
         rows = min(max(len(curve.keyframe_points), 3), 7)
         layout.template_list(
@@ -211,10 +211,14 @@ def _draw_portrait(layout, shot) -> None:
     picture = runtime.picture_icon("frame") or runtime.portrait_icon(shot.portrait)
     if picture:
         layout.template_icon(icon_value=picture, scale=PICTURE_SCALE)
+    else:
+        layout.label(text="Portrait", icon=icon("USER", "IMAGE_DATA"))
     layout.template_ID(shot, "portrait", open="image.open")
 
 
 def _draw_audio(layout, scene, shot) -> None:
+    if not shot.audio_path:
+        layout.label(text="Recording", icon="SPEAKER")
     row = layout.row(align=True)
     hint = {"placeholder": "Recording"} if runtime.HAS_PLACEHOLDER else {}
     row.prop(shot, "audio_path", text="", icon="SOUND", **hint)
@@ -261,6 +265,7 @@ def _draw_backend(layout) -> None:
         row.operator("emorig.backend_stop", text="", icon="X", emboss=False)
     elif session.state is State.OFFLINE:
         row.operator("emorig.backend_start", text="", icon="PLAY", emboss=False)
+    row.operator("preferences.addon_show", text="", icon="PREFERENCES", emboss=False).module = __package__
     if session.detail:
         _wrapped(layout.column(align=True), session.detail)
 
@@ -282,7 +287,7 @@ def _wrapped(layout, text: str, *, icon: str = "NONE") -> None:
     """Text over as many lines as the sidebar's width asks for."""
     width = bpy.context.region.width if bpy.context.region else 260
     scale = bpy.context.preferences.system.ui_scale or 1.0  # 0 without a window
-    room = max(int((width / scale - 90.0) / CHARACTER_WIDTH), 14)
+    room = max(int((width / scale - 70.0) / CHARACTER_WIDTH), 14)
     for number, line in enumerate(runtime.wrap(text, room)):
         layout.label(text=line, icon=icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE"))
 
