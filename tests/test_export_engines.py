@@ -36,7 +36,7 @@ def folder(tmp_path_factory, curves):
     """A folder with the head as glb, vrma and usdc, and the animation for Godot 3."""
     path = tmp_path_factory.mktemp("engines")
     for name, file in (("glb", "a.glb"), ("vrma", "a.vrma"), ("vrma-arkit", "b.vrma"), ("usd", "a.usdc"),
-                       ("godot3", "a.tres")):  # fmt: skip
+                       ("godot3", "a.tres"), ("fbx", "a.fbx")):  # fmt: skip
         write_curves(curves, path / file, name=name, options=ExportOptions())
     write_curves(curves, path / "onto.glb", name="glb", options=ExportOptions(onto=path / "a.glb"))
     return path
@@ -167,18 +167,29 @@ import bpy, json, sys
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.context.scene.render.fps = 30
 file = sys.argv[-1]
-bpy.ops.import_scene.gltf(filepath=file) if file.endswith('.glb') else bpy.ops.wm.usd_import(filepath=file)
+if file.endswith('.glb'):
+    bpy.ops.import_scene.gltf(filepath=file)
+elif file.endswith('.fbx'):
+    bpy.ops.import_scene.fbx(filepath=file, anim_offset=0)
+else:
+    bpy.ops.wm.usd_import(filepath=file)
 mesh = next(o for o in bpy.data.objects if o.type == 'MESH' and o.data.shape_keys)
 keys, values = mesh.data.shape_keys.key_blocks, []
 for frame in FRAMES:
     bpy.context.scene.frame_set(frame)
     values.append([keys[name].value for name in NAMES])
-print('RESULT' + json.dumps({'values': values, 'keys': len(keys)}))
+ends = [max(mesh.data.vertices, key=lambda v: side * v.co.x).index for side in (1, -1)]
+shown = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+left, right = (shown.matrix_world @ shown.data.vertices[i].co for i in ends)
+across = (left - right).normalized()
+corners = [mesh.matrix_world @ v.co for v in mesh.data.vertices]
+size = max(c.z for c in corners) - min(c.z for c in corners)
+print('RESULT' + json.dumps({'values': values, 'keys': len(keys), 'size': size, 'across': list(across)}))
 """
 
 
 @pytest.mark.blender
-@pytest.mark.parametrize("file", ["a.glb", "a.usdc"])
+@pytest.mark.parametrize("file", ["a.glb", "a.usdc", "a.fbx"])
 def test_blender_imports_the_same_values(folder, curves, file):
     if not BPY.exists():
         pytest.skip("needs bpy: make env-bpy")
@@ -189,6 +200,10 @@ def test_blender_imports_the_same_values(folder, curves, file):
     result = json.loads(found.group(1))
     assert result["keys"] == 53
     assert np.abs(np.array(result["values"]) - wanted(curves)).max() < 1e-4
+    # A head stands upright and is a head's size in metres.
+    assert 0.15 < result["size"] < 0.5
+    # Turned to its left by 0.245 rad in the last frame: the left ear goes back, to Blender's +Y.
+    assert result["across"][1] == pytest.approx(np.sin(0.245), abs=0.03)
 
 
 GODOT = """extends SceneTree

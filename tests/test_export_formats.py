@@ -144,6 +144,18 @@ def test_godot_turns_as_gltf_does(tmp_path, name):
         assert float(angles[1]) == pytest.approx(20, abs=1.5) and float(angles[0]) > 8
 
 
+def test_fbx_turns_about_plus_y_to_the_left(tmp_path):
+    data = written(looking_left(), tmp_path, "fbx").read_bytes()
+    # The head's curve node is the first that turns; its curves follow it in the order X, Y, Z.
+    turned = data.index(b"AnimCurveNode", data.index(b"R\x00\x01AnimCurveNode"))
+    defaults = []
+    for _ in range(3):
+        turned = data.index(b"\x07Default", turned) + 8
+        assert data[turned : turned + 1] == b"D"
+        defaults.append(struct.unpack_from("<d", data, turned + 1)[0])
+    assert defaults[0] > 8 and defaults[1] == pytest.approx(20, abs=0.5)
+
+
 def test_usd_turns_about_plus_y_to_the_left(tmp_path):
     from pxr import Usd, UsdGeom, UsdSkel
 

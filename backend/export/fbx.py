@@ -1,0 +1,242 @@
+"""FBX: the head with its blend shapes, their DeformPercent curves, and the head's and eyes' rotations, in centimetres.
+
+FBX's axes here are ours (+Y up, +Z ahead, right-handed); its default Euler order turns about X first: R = Rz Ry Rx.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from backend.export.angles import EulerConvention
+from backend.export.fbx_document import CREATION_TIME, FILE_ID, VERSION, Long, Node, write_document
+from backend.export.head_mesh import HeadMesh, head_of
+from backend.export.names import arkit_columns
+from backend.export.options import ExportOptions
+from blender_addon.protocol.types import AnimationCurves
+
+TICKS_PER_SECOND = 46_186_158_000
+CENTIMETRES_PER_METRE = 100.0
+FULL = 100.0  # DeformPercent of a shape at full weight
+LINEAR_KEYS = 4
+CUSTOM_RATE = 14  # FBX's time mode for a frame rate given as a number
+# scipy's intrinsic ZYX is R = Rz Ry Rx.
+FBX_ANGLES = EulerConvention("ZYX", (1.0, 1.0, 1.0), degrees=True)
+
+
+class _Scene:
+    """Objects and connections under construction."""
+
+    def __init__(self) -> None:
+        self.objects, self.connections = Node("Objects"), Node("Connections")
+        self._last = 1_000_000
+
+    def object(self, kind: str, name: str, kind_name: str, subtype: str) -> tuple[Node, int]:
+        """Adds an object and gives its node and id."""
+        self._last += 1
+        node = self.objects.add(kind, Long(self._last), f"{name}\x00\x01{kind_name}", subtype)
+        return node, self._last
+
+    def connect(self, child: int, parent: int, channel: str | None = None) -> None:
+        """Connects an object to another, or to one of its properties."""
+        if channel is None:
+            self.connections.add("C", "OO", Long(child), Long(parent))
+        else:
+            self.connections.add("C", "OP", Long(child), Long(parent), channel)
+
+
+def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
+    """Writes the head with its animation."""
+    head, scene = head_of(curves), _Scene()
+    model = _model(scene, "Head", "Null", head.pivot, parent=0)
+    face = _model(scene, "Face", "Mesh", -head.pivot, parent=model)
+    eyes = [
+        _model(scene, name, "Null", centre - head.pivot, parent=model)
+        for name, centre in (("LeftEye", head.left_eye), ("RightEye", head.right_eye))
+    ]
+    channels = _add_mesh(scene, head, face)
+    layer = _add_layer(scene, curves)
+    times = np.rint(np.arange(curves.n_frames) / curves.frame_rate * TICKS_PER_SECOND).astype(np.int64)
+    for channel, values in zip(channels, arkit_columns(curves).T):
+        node = _curve_node(scene, layer, "DeformPercent", {"DeformPercent": 0.0})
+        scene.connect(node, channel, "DeformPercent")
+        _curve(scene, node, "d|DeformPercent", times, values * FULL)
+    for turned, turn in zip((model, *eyes), (curves.head_rotation, curves.left_eye, curves.right_eye)):
+        node = _curve_node(scene, layer, "R", {"X": 0.0, "Y": 0.0, "Z": 0.0})
+        scene.connect(node, turned, "Lcl Rotation")
+        # Unwrapped, so that a line between two keys does not go the long way round.
+        angles = np.unwrap(FBX_ANGLES.angles(turn), axis=0, period=360.0)
+        for axis, values in zip("XYZ", angles.T):
+            _curve(scene, node, f"d|{axis}", times, values)
+    write_document(path, [*_top(curves), _definitions(scene), scene.objects, scene.connections])
+
+
+def _model(scene: _Scene, name: str, subtype: str, offset: np.ndarray, *, parent: int) -> int:
+    node, identifier = scene.object("Model", name, "Model", subtype)
+    node.add("Version", 232)
+    place = tuple(float(v) * CENTIMETRES_PER_METRE for v in offset)
+    node.settings({"Lcl Translation": ("Lcl Translation", place)})
+    node.add("Shading", True)
+    node.add("Culling", "CullingOff")
+    scene.connect(identifier, parent)
+    return identifier
+
+
+def _add_mesh(scene: _Scene, head: HeadMesh, model: int) -> list[int]:
+    """Adds geometry, material and blend shapes; gives the ids of the blend shape channels."""
+    mesh, geometry = scene.object("Geometry", "Face", "Geometry", "Mesh")
+    corners = head.triangles.astype(np.int32).copy()
+    # A polygon's last corner is stored as its bitwise complement.
+    corners[:, 2] = ~corners[:, 2]
+    flat = head.triangles.ravel()
+    mesh.add("GeometryVersion", 124)
+    mesh.add("Vertices", _centimetres(head.vertices))
+    mesh.add("PolygonVertexIndex", corners.ravel())
+    _layer_element(mesh, "LayerElementNormal", "Direct", Normals=head.normals[flat].astype(np.float64).ravel())
+    _layer_element(
+        mesh, "LayerElementUV", "IndexToDirect", UV=head.uv.astype(np.float64).ravel(), UVIndex=flat.astype(np.int32)
+    )
+    colors = np.concatenate([np.clip(head.colors, 0, 1) ** (1 / 2.2), np.ones((len(head.colors), 1))], axis=1)
+    _layer_element(
+        mesh, "LayerElementColor", "IndexToDirect", Colors=colors.astype(np.float64).ravel(),
+        ColorIndex=flat.astype(np.int32),
+    )  # fmt: skip
+    material = mesh.add("LayerElementMaterial", 0)
+    material.add("Version", 101)
+    material.add("Name", "")
+    material.add("MappingInformationType", "AllSame")
+    material.add("ReferenceInformationType", "IndexToDirect")
+    material.add("Materials", np.zeros(1, np.int32))
+    layer = mesh.add("Layer", 0)
+    layer.add("Version", 100)
+    for kind in ("Normal", "UV", "Color", "Material"):
+        element = layer.add("LayerElement")
+        element.add("Type", f"LayerElement{kind}")
+        element.add("TypedIndex", 0)
+    scene.connect(geometry, model)
+    skin, skin_id = scene.object("Material", "Skin", "Material", "")
+    skin.add("Version", 102)
+    skin.add("ShadingModel", "phong")
+    skin.settings({"DiffuseColor": ("ColorRGB", (0.8, 0.8, 0.8)), "SpecularFactor": ("double", 0.1)})
+    scene.connect(skin_id, model)
+    return _add_shapes(scene, head, geometry)
+
+
+def _layer_element(mesh: Node, kind: str, reference: str, **arrays: np.ndarray) -> None:
+    """One value per corner of every polygon."""
+    element = mesh.add(kind, 0)
+    element.add("Version", 101)
+    element.add("Name", "UVMap" if kind.endswith("UV") else "")
+    element.add("MappingInformationType", "ByPolygonVertex")
+    element.add("ReferenceInformationType", reference)
+    for name, values in arrays.items():
+        element.add(name, values)
+
+
+def _add_shapes(scene: _Scene, head: HeadMesh, geometry: int) -> list[int]:
+    deformer, deformer_id = scene.object("Deformer", "Face", "Deformer", "BlendShape")
+    deformer.add("Version", 100)
+    scene.connect(deformer_id, geometry)
+    channels = []
+    for index, name in enumerate(head.names):
+        points = head.moved_points(index)
+        shape, shape_id = scene.object("Geometry", name, "Geometry", "Shape")
+        shape.add("Version", 100)
+        shape.add("Indexes", points.astype(np.int32))
+        shape.add("Vertices", _centimetres(head.targets[index][points]))
+        shape.add("Normals", head.target_normals[index][points].astype(np.float64).ravel())
+        channel, channel_id = scene.object("Deformer", name, "SubDeformer", "BlendShapeChannel")
+        channel.add("Version", 100)
+        channel.add("DeformPercent", 0.0)
+        channel.add("FullWeights", np.array([FULL]))
+        scene.connect(channel_id, deformer_id)
+        scene.connect(shape_id, channel_id)
+        channels.append(channel_id)
+    return channels
+
+
+def _add_layer(scene: _Scene, curves: AnimationCurves) -> int:
+    """The animation stack with its one layer, whose id it gives."""
+    stop = Long(round((curves.n_frames - 1) / curves.frame_rate * TICKS_PER_SECOND))
+    stack, stack_id = scene.object("AnimationStack", "EmoRig", "AnimStack", "")
+    stack.settings({name: ("KTime", value) for name, value in
+                    (("LocalStart", Long(0)), ("LocalStop", stop), ("ReferenceStart", Long(0)),
+                     ("ReferenceStop", stop))})  # fmt: skip
+    _, layer = scene.object("AnimationLayer", "EmoRig", "AnimLayer", "")
+    scene.connect(layer, stack_id)
+    return layer
+
+
+def _curve_node(scene: _Scene, layer: int, name: str, defaults: dict[str, float]) -> int:
+    node, identifier = scene.object("AnimationCurveNode", name, "AnimCurveNode", "")
+    node.settings({f"d|{channel}": ("Number", value) for channel, value in defaults.items()})
+    scene.connect(identifier, layer)
+    return identifier
+
+
+def _curve(scene: _Scene, node: int, channel: str, times: np.ndarray, values: np.ndarray) -> None:
+    """A curve with a linear key at every frame."""
+    curve, identifier = scene.object("AnimationCurve", "", "AnimCurve", "")
+    curve.add("Default", float(values[0]))
+    curve.add("KeyVer", 4008)
+    curve.add("KeyTime", times)
+    curve.add("KeyValueFloat", np.ascontiguousarray(values, np.float32))
+    curve.add("KeyAttrFlags", np.array([LINEAR_KEYS], np.int32))
+    curve.add("KeyAttrDataFloat", np.zeros(4, np.float32))
+    curve.add("KeyAttrRefCount", np.array([len(times)], np.int32))
+    scene.connect(identifier, node, channel)
+
+
+def _centimetres(points: np.ndarray) -> np.ndarray:
+    return (np.asarray(points, np.float64) * CENTIMETRES_PER_METRE).ravel()
+
+
+def _top(curves: AnimationCurves) -> list[Node]:
+    """Header, settings and documents."""
+    header = Node("FBXHeaderExtension")
+    header.add("FBXHeaderVersion", 1003)
+    header.add("FBXVersion", VERSION)
+    header.add("Creator", "EmoRig")
+    settings = Node("GlobalSettings")
+    settings.add("Version", 1000)
+    stop = Long(round((curves.n_frames - 1) / curves.frame_rate * TICKS_PER_SECOND))
+    axes = {"UpAxis": 1, "UpAxisSign": 1, "FrontAxis": 2, "FrontAxisSign": 1, "CoordAxis": 0, "CoordAxisSign": 1,
+            "OriginalUpAxis": 1, "OriginalUpAxisSign": 1}  # fmt: skip
+    settings.settings(
+        {
+            **{name: ("int", value) for name, value in axes.items()},
+            "UnitScaleFactor": ("double", 1.0),
+            "OriginalUnitScaleFactor": ("double", 1.0),
+            "TimeMode": ("enum", CUSTOM_RATE),
+            "TimeSpanStart": ("KTime", Long(0)),
+            "TimeSpanStop": ("KTime", stop),
+            "CustomFrameRate": ("double", curves.frame_rate),
+        }
+    )
+    documents = Node("Documents")
+    documents.add("Count", 1)
+    document = documents.add("Document", Long(999_999), "Scene", "Scene")
+    document.add("RootNode", Long(0))
+    return [
+        header,
+        Node("FileId", (FILE_ID,)),
+        Node("CreationTime", (CREATION_TIME.decode("ascii"),)),
+        Node("Creator", ("EmoRig",)),
+        settings,
+        documents,
+        Node("References"),
+    ]
+
+
+def _definitions(scene: _Scene) -> Node:
+    """How many objects of each kind there are."""
+    kinds: dict[str, int] = {"GlobalSettings": 1}
+    for node in scene.objects.children:
+        kinds[node.name] = kinds.get(node.name, 0) + 1
+    definitions = Node("Definitions")
+    definitions.add("Version", 100)
+    definitions.add("Count", sum(kinds.values()))
+    for kind, count in kinds.items():
+        definitions.add("ObjectType", kind).add("Count", count)
+    return definitions
