@@ -73,15 +73,30 @@ def edit(
     smooth: Annotated[float, typer.Option(help="Smoothing in seconds; closures stay.")] = 0.0,
     mirror: Annotated[bool, typer.Option(help="Change left and right.")] = False,
     gain: Annotated[list[str] | None, typer.Option(help="CHANNEL=FACTOR or all=FACTOR.")] = None,
+    offset: Annotated[list[str] | None, typer.Option(help="CHANNEL=AMOUNT to add.")] = None,
+    pin: Annotated[list[str] | None, typer.Option(help="SECONDS=SECONDS: a moment and where it goes.")] = None,
+    take: Annotated[list[str] | None, typer.Option(help="LAYER=FILE: a layer of another performance, or head.")] = None,
     start: Annotated[float, typer.Option(help="Keep from here, seconds.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="Keep up to here, seconds.")] = None,
     then: Annotated[list[Path] | None, typer.Option(help="Curves to join after these, without a jump.")] = None,
     fps: NewRate = None,
 ) -> None:
-    """Change curves: layers, smoothing that keeps closures, mirror, gain, cut, join, frame rate."""
+    """Change curves: layers, smoothing that keeps closures, gain, time warp, mirror, cut, join, frame rate."""
     from backend.export.verbs import CurveEdits, edit_file
 
-    edits = CurveEdits(read_strengths(layer), smooth, mirror, read_strengths(gain), start, end, tuple(then or ()), fps)
+    edits = CurveEdits(
+        strengths=read_strengths(layer),
+        smoothing=smooth,
+        mirror=mirror,
+        gains=read_strengths(gain),
+        offsets=read_strengths(offset),
+        start=start,
+        end=end,
+        then=tuple(then or ()),
+        taken=_read_files(take),
+        pins=_read_pins(pin),
+        frame_rate=fps,
+    )
     edit_file(file, out, edits=edits)
 
 
@@ -144,3 +159,22 @@ def read_strengths(items: list[str] | None) -> dict[str, float]:
         except ValueError as error:
             raise InputError(f"Cannot read '{item}': write NAME=NUMBER, for example blinks=0.5.") from error
     return strengths
+
+
+def _read_pins(items: list[str] | None) -> tuple[tuple[float, float], ...]:
+    """SECONDS=SECONDS items as pairs. Raises InputError."""
+    try:
+        return tuple((float(moment), goal) for moment, goal in read_strengths(items).items())
+    except ValueError as error:
+        raise InputError("Cannot read a pin: write SECONDS=SECONDS, for example 1.5=1.8.") from error
+
+
+def _read_files(items: list[str] | None) -> dict[str, Path]:
+    """LAYER=FILE items as a mapping. Raises InputError."""
+    files = {}
+    for item in items or ():
+        name, equals, path = item.partition("=")
+        if not equals or not path:
+            raise InputError(f"Cannot read '{item}': write LAYER=FILE, for example emotion=happy.json.")
+        files[name.strip()] = Path(path)
+    return files

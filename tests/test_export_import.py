@@ -19,6 +19,7 @@ from backend.export.names import canonical_name, read_name_map
 from backend.export.options import ExportOptions
 from backend.export.verbs import CurveEdits, edit_file, export_file, import_file, validate_file
 from backend.export.visemes import POSES, VISEMES, viseme_weights
+from backend.export.vrma import preset_weights
 from blender_addon.protocol.types import ARKIT_NAMES
 
 
@@ -171,6 +172,27 @@ def test_an_edit_file_still_carries_what_renders(curves, file, tmp_path):
     assert np.abs(change).max() < 1e-5
     edit_file(file, tmp_path / "c.json", edits=CurveEdits())
     assert (tmp_path / "c.json").read_bytes() == file.read_bytes()
+
+
+def test_layers_are_taken_from_another_performance_and_moments_pinned(curves, file, tmp_path):
+    other = performance_curves(30, 15.0, seed=3)
+    write_curves(other, tmp_path / "other.npz", name="npz", options=ExportOptions())
+    edits = CurveEdits(taken={"emotion": tmp_path / "other.npz", "head": tmp_path / "other.npz"}, pins=((1.0, 1.2),))
+    mixed = edits.apply(curves)
+    assert np.abs(mixed.head_rotation[0] - other.head_rotation[0]).max() < 1e-6
+    assert np.abs(mixed.layers["emotion"][36] - other.layers["emotion"][15]).max() < 1e-4
+    assert np.abs(mixed.layers["lips"][36] - curves.layers["lips"][30]).max() < 1e-4
+    with pytest.raises(InputError, match="no layer 'nose'"):
+        CurveEdits(taken={"nose": tmp_path / "other.npz"}).apply(curves)
+
+
+def test_vrm_mouths_open_as_far_as_the_lips_do(curves):
+    full = preset_weights(curves)
+    quiet = preset_weights(CurveEdits(strengths={"lips": 0.25}).apply(curves))
+    assert set(full) >= {"aa", "ih", "ou", "ee", "oh", "blinkLeft", "blinkRight", "happy"}
+    loud = full["aa"] > 0.2
+    assert loud.any() and (quiet["aa"][loud] < 0.8 * full["aa"][loud]).all()
+    assert full["aa"][14] > max(full[other][14] for other in ("ou", "oh", "ee"))
 
 
 def test_validation_says_whether_something_needs_a_look(file, tmp_path, capsys):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.curves.resample import between
+from backend.curves.resample import between, sampled_at
 from backend.errors import InputError
-from blender_addon.protocol.types import AnimationCurves, rest_rotations
+from blender_addon.protocol.types import AnimationCurves, channel_subset, rest_rotations
 
 HEAD = "head"
 
@@ -47,6 +47,21 @@ def with_layer(curves: AnimationCurves, name: str, layer: np.ndarray) -> Animati
         edits = np.zeros_like(curves.weights)
     weights = np.clip(layer_sum(curves.names, layers) + edits, 0.0, 1.0)
     return with_eyes(replace(curves, weights=weights, layers=layers))
+
+
+def with_layer_of(curves: AnimationCurves, name: str, other: AnimationCurves) -> AnimationCurves:
+    """The curves with a layer of another performance, at their rate, held at its end; all of it where it has no layers.
+
+    'head' takes the other's head. Raises InputError for a layer that the other lacks.
+    """
+    positions = np.arange(curves.n_frames) * (other.frame_rate / curves.frame_rate)
+    there = sampled_at(other, positions)
+    if name == HEAD:
+        return replace(curves, head_rotation=there.head_rotation)
+    if there.layers and name not in there.layers:
+        raise InputError(f"The other performance has no layer '{name}', only {', '.join(there.layers)}.")
+    layer = there.layers.get(name, there.weights)
+    return with_layer(curves, name, channel_subset(there.names, layer, curves.names))
 
 
 def layer_sum(names: tuple[str, ...], layers: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backend.curves.filters import amplified, mirrored, smoothed
+from backend.curves.filters import amplified, mirrored, offset, smoothed
 from backend.curves.join import joined
-from backend.curves.layers import combined
-from backend.curves.resample import cut, resampled
+from backend.curves.layers import combined, with_layer_of
+from backend.curves.resample import cut, resampled, warped
 from backend.delivery import staged
 from backend.errors import InputError
 from backend.export.formats import FORMATS, format_for, read_curves, write_curves
@@ -20,22 +20,28 @@ from blender_addon.protocol.types import AnimationCurves
 
 @dataclass(frozen=True)
 class CurveEdits:
-    """What emorig edit does, in this order: join, cut, layers, gains, smoothing, mirror, frame rate.
+    """What emorig edit does: take layers, join, cut, layers, gains, offsets, smoothing, warp, mirror, rate, in this order.
 
-    strengths: layer → 0 or more. gains: channel (or 'all') → factor. smoothing, start, end: seconds.
+    strengths: layer → 0 or more. gains: channel (or 'all') → factor. offsets: channel → amount. smoothing, start, end:
+    seconds. taken: layer → file that it comes from. then: files to join. pins: moment → where it goes, seconds.
     """
 
     strengths: dict[str, float] = field(default_factory=dict)
     smoothing: float = 0.0
     mirror: bool = False
     gains: dict[str, float] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
     start: float = 0.0
     end: float | None = None
     then: tuple[Path, ...] = ()
+    taken: dict[str, Path] = field(default_factory=dict)
+    pins: tuple[tuple[float, float], ...] = ()
     frame_rate: float | None = None
 
     def apply(self, curves: AnimationCurves) -> AnimationCurves:
         """The edited curves. Raises InputError."""
+        for name, path in self.taken.items():
+            curves = with_layer_of(curves, name, read_curves(path)[0])
         for path in self.then:
             curves = joined(curves, read_curves(path)[0])
         if self.start > 0 or self.end is not None:
@@ -45,7 +51,10 @@ class CurveEdits:
         for channel, factor in self.gains.items():
             everything = channel == "all"
             curves = amplified(curves, factor, channels=None if everything else (channel,), head=everything)
+        for channel, amount in self.offsets.items():
+            curves = offset(curves, amount, channels=(channel,))
         curves = smoothed(curves, self.smoothing)
+        curves = warped(curves, self.pins) if self.pins else curves
         curves = mirrored(curves) if self.mirror else curves
         return curves if self.frame_rate is None else resampled(curves, self.frame_rate)
 

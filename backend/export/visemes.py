@@ -59,10 +59,25 @@ def viseme_weights(curves: AnimationCurves) -> np.ndarray:
     if curves.phones:
         return weights_of_phones(curves.phones, curves.n_frames, curves.frame_rate)
     mouth = channel_subset(curves.names, curves.layers.get("lips", curves.weights), MOUTH)
-    poses = np.array([[pose.get(name, 0.0) for name in MOUTH] for pose in POSES.values()])
-    amounts = mixed_from(poses, np.clip(mouth, 0.0, 1.0))
+    amounts = mixed_from(_pose_matrix(), np.clip(mouth, 0.0, 1.0))
     amounts /= np.maximum(amounts.sum(1, keepdims=True), 1.0)
     return np.concatenate([1.0 - amounts.sum(1, keepdims=True), amounts], axis=1).astype(np.float32)
+
+
+def viseme_strengths(curves: AnimationCurves) -> np.ndarray:
+    """How fully (n_frames, 15) 0-1 the mouth makes each viseme's shape: its projection on the pose; silence is 1.
+
+    Unstressed vowels, quiet speech and a lips layer at half strength stay under 1.
+    """
+    mouth = np.clip(channel_subset(curves.names, curves.weights, MOUTH), 0.0, 1.0)
+    poses = _pose_matrix()
+    shares = mouth @ poses.T / (poses**2).sum(1)
+    return np.concatenate([np.ones((len(mouth), 1)), np.clip(shares, 0.0, 1.0)], axis=1).astype(np.float32)
+
+
+def _pose_matrix() -> np.ndarray:
+    """The poses (14, n_mouth_channels) in the order of POSES and MOUTH."""
+    return np.array([[pose.get(name, 0.0) for name in MOUTH] for pose in POSES.values()])
 
 
 def viseme_segments(phones: tuple[Phone, ...]) -> list[tuple[float, float, str]]:

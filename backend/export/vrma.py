@@ -15,7 +15,7 @@ from backend.export.gltf import frame_times
 from backend.export.gltf_document import GltfDocument, accessor_values, read_document
 from backend.export.names import arkit_columns, canonical_name
 from backend.export.options import ExportOptions
-from backend.export.visemes import VISEMES, viseme_weights
+from backend.export.visemes import VISEMES, viseme_strengths, viseme_weights
 from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves, channel_subset
 
 EXTENSION = "VRMC_vrm_animation"
@@ -57,7 +57,8 @@ def write_arkit(curves: AnimationCurves, path: Path, options: ExportOptions) -> 
 
 def preset_weights(curves: AnimationCurves) -> dict[str, np.ndarray]:
     """VRM 1.0 preset → weights (n_frames,) 0-1; an emotion counts where the curves have it as a layer."""
-    visemes = viseme_weights(curves)
+    # Phones say which mouth; how far it opens is the performance's.
+    visemes = viseme_weights(curves) * viseme_strengths(curves)
     presets = {vowel: np.zeros(curves.n_frames, np.float32) for vowel in VOWELS}
     for viseme, shares in OF_VISEME.items():
         for vowel, share in shares.items():
