@@ -20,7 +20,7 @@ from blender_addon.protocol.types import AnimationCurves
 
 @dataclass(frozen=True)
 class CurveEdits:
-    """What emorig edit does: take layers, join, cut, layers, gains, offsets, smoothing, warp, mirror, rate, in this order.
+    """What emorig edit does, in order: take layers, join, cut, layers, gains, offsets, smoothing, warp, mirror, rate.
 
     strengths: layer → 0 or more. gains: channel (or 'all') → factor. offsets: channel → amount. smoothing, start, end:
     seconds. taken: layer → file that it comes from. then: files to join. pins: moment → where it goes, seconds.
