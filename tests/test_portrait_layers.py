@@ -72,6 +72,16 @@ def _turned(motion, yaw):
     return angles + np.radians([0.0, yaw, 0.0]), motion.rest_pose.translation
 
 
+def test_a_frown_shows_whatever_the_photo_brows_do(motion, plate):
+    heights = []
+    for weight in (0.0, 0.4, 0.7, 1.0):
+        asked = weights(browDownLeft=weight, browDownRight=weight) * FULL_ACTIVATION_SD
+        brows = motion.at(asked, *_turned(motion, yaw=0.0)).landmarks[[66, 105, 296, 334]]
+        heights.append(-float(brows.mean(axis=0) @ plate.down))
+    assert (np.diff(heights) < 0.0).all()
+    assert heights[0] - heights[-1] > 0.03 * plate.face_height
+
+
 def test_rays_through_pixels_come_back(plate, motion):
     points = plate.landmarks[:50]
     there_and_back = motion.rigid(points, motion.rest_depth[:50], motion.rest_pose)

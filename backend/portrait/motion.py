@@ -27,6 +27,12 @@ LID_CHANNELS = tuple(
 )
 
 
+# A fit cannot tell low brows from lowered ones. Below the photo's own weight these channels move only so far back, and
+# above it they keep most of their full reach, so that a frown shows on a face whose brows lie low.
+BROW_CHANNELS = np.array([index for name, index in CHANNEL_INDEX.items() if name.startswith("brow")])
+BROW_RELEASE, BROW_REACH = 0.45, 0.85
+
+
 @dataclass(frozen=True)
 class HeadPose:
     """A rotation (3, 3) and translation (3,) dm in the camera's axes."""
@@ -71,6 +77,7 @@ class FaceMotion:
         translation = fit.translation + TRANSLATION_LIMIT * np.tanh(shift / TRANSLATION_LIMIT)
         skin = np.array(expression, np.float32)
         skin[list(LID_CHANNELS)] = fit.expression[list(LID_CHANNELS)]
+        skin[BROW_CHANNELS] = _from_rest(skin[BROW_CHANNELS], fit.expression[BROW_CHANNELS])
         moved = self._projected(skin, rotation, translation)
         delta = (moved[:, :2] - self._rest[:, :2]) * self._plate.scale
         landmarks = (self._plate.landmarks + delta).astype(np.float32)
@@ -141,6 +148,14 @@ class FaceMotion:
         moves = self._model.landmark_expression
         basis = 0.75 * moves[:, lip].mean(axis=1) + 0.25 * moves[:, chin].mean(axis=1)
         return (jaw @ basis).astype(np.float64)
+
+
+def _from_rest(expression: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Brow channels (n,) sd as they move a photo whose own are rest (n,) sd."""
+    change = expression - rest
+    room = np.clip(FULL_ACTIVATION_SD - rest, 0.4 * FULL_ACTIVATION_SD, FULL_ACTIVATION_SD)
+    raised = np.maximum(change, BROW_REACH * FULL_ACTIVATION_SD / room * change)
+    return (rest + np.where(change < 0.0, BROW_RELEASE * change, raised)).astype(np.float32)
 
 
 def _pose_limits(yaw: float) -> tuple[np.ndarray, np.ndarray]:

@@ -156,7 +156,9 @@ class SkinShading:
 
     def apply(self, pixels: np.ndarray, weights: np.ndarray) -> None:
         """Darkens and brightens pixels (h, w, ≥3) float32 of the region in place for channel weights (64,)."""
-        change = np.clip(weights, 0.0, 1.0) - np.clip(self._rest, 0.0, 1.0)
+        rest = np.clip(self._rest, 0.0, 1.0)
+        change = np.clip(weights, 0.0, 1.0) - rest
+        change = np.maximum(change, 0.85 * change / np.maximum(1.0 - rest, 0.4))  # the same reach from any photo
         drive = self._drives @ np.where(change < 0.0, RELAXING * change, change)
         drive = np.clip(drive, -0.2, 1.15)
         active = np.abs(drive) > LEAST_SHOWN
