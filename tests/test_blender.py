@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -41,14 +44,18 @@ def test_in_a_window(blender_program, blender_environment, tmp_path):
         pytest.skip("no virtual screen: xvfb-run or xauth is not installed")
     screen = ["xvfb-run", "-a", "-s", "-screen 0 1000x1000x24 -nolisten tcp"]
     flags = ["--factory-startup", "-noaudio", "--window-geometry", "0", "0", "1000", "1000", "--python"]
-    run = subprocess.run(
-        [*screen, blender_program, *flags, str(SCRIPTS / "window.py")],
-        env=blender_environment | {"LIBGL_ALWAYS_SOFTWARE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        cwd=tmp_path,
-    )
-    said = run.stdout[-3000:] + run.stderr[-3000:]
-    assert "passed: window" in run.stdout, said
-    assert "Traceback" not in said and "rna_uiItem" not in said, said
+    environment = blender_environment | {"LIBGL_ALWAYS_SOFTWARE": "1"}
+    command = [*screen, blender_program, *flags, str(SCRIPTS / "window.py")]
+    with open(tmp_path / "said", "w+", encoding="utf-8") as said:
+        # A session of its own, so that screen and window end with it even when the time is up.
+        run = subprocess.Popen(
+            command, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=tmp_path, start_new_session=True
+        )
+        try:
+            run.wait(LIMIT_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGTERM)
+    text = (tmp_path / "said").read_text(encoding="utf-8")[-3000:]
+    assert "passed: window" in text, text
+    assert "Traceback" not in text and "rna_uiItem" not in text, text
