@@ -8,9 +8,10 @@ from backend.audio.phones import PHONE_INDEX
 from backend.errors import InputError
 from backend.training.corpus import Clip, corpus_hash, read_shard, write_shard
 from backend.training.degrade import change_speed, degrade
+from backend.training.sounds import wordless
 from backend.training.speech import TrainingPlan, train_speech
 from backend.training.speech_data import CROP, augment, draw_example, load_examples
-from backend.training.synthesise import VOICE_SHARES, held_out_russian, plan_shards
+from backend.training.synthesise import VOICE_SHARES, WORDLESS, held_out_russian, plan_shards
 
 
 def _clip(seed):
@@ -43,8 +44,10 @@ def test_shards_come_back_as_they_were(corpus):
 
 def test_voices_get_their_shares_and_test_recordings_stay_out():
     plans = plan_shards(10.0, 0)
+    spoken = [p.voice for p in plans if p.voice != WORDLESS]
     for voice, share in VOICE_SHARES.items():
-        assert abs(sum(p.voice == voice for p in plans) / len(plans) - share) < 0.02
+        assert abs(spoken.count(voice) / len(spoken) - share) < 0.02
+    assert len(spoken) == 150 and len(plans) == 156
     assert [p.voice for p in plans[:20]] == [p.voice for p in plan_shards(4.0, 0)[:20]]
     assert len(held_out_russian()) in (0, 155)
 
@@ -68,6 +71,13 @@ def test_added_sounds_never_take_power_away_but_for_the_microphone():
     assert noisy.shape == clip.mels.shape and np.isfinite(noisy).all()
     quiet = clip.mels.mean(1) < -10
     assert noisy[quiet].mean() > clip.mels[quiet].mean() - 1.5
+
+
+def test_wordless_sounds_are_labelled_silence():
+    for seed in range(4):
+        sound = wordless(np.random.default_rng(seed))
+        assert sound.phones == ("sil",) and np.isfinite(sound.samples).all()
+        assert 0.01 < np.abs(sound.samples).max() <= 1.0 and len(sound.samples) == 8 * sound.sample_rate
 
 
 def test_degraded_speech_keeps_its_length_and_timing():

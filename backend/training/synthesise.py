@@ -22,6 +22,7 @@ from ..errors import OutputError
 from . import engines
 from .corpus import Clip, corpus_hash, shard_paths, write_shard
 from .degrade import change_speed, degrade
+from .sounds import wordless
 from .texts import english_sentence, foreign_sentence
 
 SHARD_SECONDS = 240.0
@@ -31,6 +32,7 @@ VOICE_SHARES = {
     "flite/slt": 0.16, "flite/rms": 0.18, "flite/awb": 0.18, "flite/kal16": 0.06, "festival/kal": 0.05,
     "festival/ked": 0.05, "festival/slt_hts": 0.09, "russian": 0.13, "espeak": 0.10,
 }  # fmt: skip
+WORDLESS, WORDLESS_SHARE = "wordless", 0.04  # sounds without speech, besides the hours asked for
 NATURAL_PITCH = {"slt": 180.0, "rms": 100.0, "awb": 140.0, "kal16": 110.0, "kal": 110.0, "ked": 110.0, "slt_hts": 172.0}
 # espeak-ng's voice and the catalogue's language.
 ESPEAK_LANGUAGES = (
@@ -52,7 +54,7 @@ class ShardPlan:
 
 
 def plan_shards(hours: float, seed: int) -> list[ShardPlan]:
-    """Shards of about four minutes for so many hours, each voice spread evenly over them by its share."""
+    """Shards of about four minutes: so many hours of speech, each voice spread evenly by its share, then sounds."""
     n_shards = max(1, round(hours * 3600 / SHARD_SECONDS))
     given = dict.fromkeys(VOICE_SHARES, 0)
     plans = []
@@ -60,7 +62,8 @@ def plan_shards(hours: float, seed: int) -> list[ShardPlan]:
         voice = max(given, key=lambda v: VOICE_SHARES[v] * (number + 1) - given[v])
         given[voice] += 1
         plans.append(ShardPlan(number, voice, seed))
-    return plans
+    n_wordless = round(WORDLESS_SHARE * n_shards)
+    return plans + [ShardPlan(n_shards + index, WORDLESS, seed) for index in range(n_wordless)]
 
 
 def held_out_russian() -> list[str]:
@@ -106,8 +109,16 @@ def _russian(rng: random.Random) -> Iterator[engines.Utterance]:
         yield engines.read_russian(rng.choice(names))
 
 
+def _wordless(rng: random.Random) -> Iterator[engines.Utterance]:
+    noise = np.random.default_rng(rng.getrandbits(32))
+    while True:
+        yield wordless(noise)
+
+
 def _utterances(plan: ShardPlan, rng: random.Random) -> Iterator[engines.Utterance]:
     """Utterances without end for a shard's voice."""
+    if plan.voice == WORDLESS:
+        return _wordless(rng)
     engine, _, voice = plan.voice.partition("/")
     if engine == "flite":
         return _flite(voice, rng)
