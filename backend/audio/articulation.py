@@ -22,7 +22,7 @@ CLOSED_JAW_SHARE = 0.95  # mouthClose that seals an open jaw, as a share of jawO
 # Channel weight per unit of an articulator. Lips part more, and the jaw drops less, than phoneticians' jaw heights
 # suggest; rounding is mostly pucker, since mouthFunnel opens the mouth that rounding narrows.
 JAW_RANGE, LIP_RANGE = 0.90, 1.5
-FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.35, 0.45
+FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.30, 0.50
 
 
 def _put(weights: np.ndarray, channel: str, value: np.ndarray) -> None:

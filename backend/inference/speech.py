@@ -36,9 +36,9 @@ CLOSURE_GAIN = 1.15  # gives back to short closures what smoothing takes
 LOUDNESS_RANGE = 5.0  # nepers of power from inaudible to loud
 # Louder and stressed syllables are spoken with a wider mouth (Schulman 1989, Geumann 2001): gain of the jaw and of the
 # parting lips per unit of loudness and stress around their usual values. It scales what the phones ask for.
-EFFORT_PER_LOUDNESS, EFFORT_PER_STRESS = 0.6, 0.3
+EFFORT_PER_LOUDNESS, EFFORT_PER_STRESS = 0.75, 0.35
 USUAL_LOUDNESS, USUAL_STRESS = 0.75, 0.65
-EFFORT_SMOOTHING = 0.08  # seconds
+EFFORT_SMOOTHING = 0.06  # seconds
 LONG_PAUSE, CLOSING_TIME, OPENING_TIME = 0.34, 0.12, 0.16  # seconds
 SILENCE_SMOOTHING = 0.03  # seconds
 EFFORT_LIMITS = (0.65, 1.35)
@@ -91,10 +91,11 @@ class SpeechArticulator:
         heard = self.listen(samples, level)
         path = best_path(np.log(heard.phones + 1e-6))
         phones = merge_phones(path, NETWORK_RATE, waveform.duration)
-        speaking = 1.0 - _smooth(heard.phones[:, PHONE_INDEX[SILENCE]], 0.03)
-        moves = shape_articulators(heard, speaking * ~_is_pause(phones, len(speaking)))
+        speaking = 1.0 - _smooth(heard.phones[:, PHONE_INDEX[SILENCE]], SILENCE_SMOOTHING)
+        speaking = speaking * ~_is_pause(phones, len(speaking))
+        moves = shape_articulators(heard, speaking)
         times = np.arange(n_frames) / frame_rate
-        activity = _at(times, speaking * (0.4 + 0.6 * _smooth(heard.loudness, 0.03)))
+        activity = _at(times, _smooth(speaking * (0.4 + 0.6 * heard.loudness), SILENCE_SMOOTHING))
         return Articulation(
             weights=to_channels(resample_articulators(moves, frame_rate, n_frames)),
             phones=phones,
