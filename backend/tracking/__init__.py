@@ -1,0 +1,1 @@
+"""Real talking videos become coefficients, curves and action units."""
