@@ -290,4 +290,5 @@ for (const off of (asked.get("off") || "").split(",")) {
 }
 seek(Number(asked.get("t") || 0));
 document.body.dataset.ready = "yes";
+if (asked.has("play")) setPlaying(true);
 tick();
