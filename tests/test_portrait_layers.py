@@ -8,6 +8,7 @@ import skimage.data
 from backend.portrait.analysis import analyse_portrait
 from backend.portrait.background import fill_background
 from backend.portrait.eyes import lid_state
+from backend.portrait.glasses import wears_glasses
 from backend.portrait.lips import LOWER, UPPER, LipSeal, find_seam
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
@@ -80,6 +81,34 @@ def test_a_frown_shows_whatever_the_photo_brows_do(motion, plate):
         heights.append(-float(brows.mean(axis=0) @ plate.down))
     assert (np.diff(heights) < 0.0).all()
     assert heights[0] - heights[-1] > 0.03 * plate.face_height
+
+
+def with_glasses(plate):
+    image = plate.image.copy()
+    right, left = plate.landmarks[468], plate.landmarks[473]
+    apart = np.linalg.norm(left - right)
+    for center in (right, left):
+        axes = (round(0.38 * apart), round(0.28 * apart))
+        cv2.ellipse(image, tuple(int(v) for v in center.round()), axes, 0, 0, 360, (30, 25, 25), 4, cv2.LINE_AA)
+    ends = [right + 0.38 * (left - right), left - 0.38 * (left - right)]
+    cv2.line(image, *(tuple(int(v) for v in end.round()) for end in ends), (30, 25, 25), 4, cv2.LINE_AA)
+    return type(plate)(image, plate.landmarks, plate.mask, plate.scale)
+
+
+def test_glasses_are_noticed_and_do_not_bend(portrait):
+    plate = make_plate(portrait, 1024)
+    assert not wears_glasses(plate)
+    worn = with_glasses(plate)
+    assert wears_glasses(worn)
+    motion = FaceMotion(portrait, worn)
+    asked = weights(browInnerUp=1, browOuterUpLeft=1, browOuterUpRight=1, cheekSquintLeft=1) * FULL_ACTIVATION_SD
+    moved = motion.at(asked, *_turned(motion, yaw=0.0))
+    lids_and_bridge = [33, 133, 263, 362, 168, 6, 145, 374]
+    for used, moves in ((plate, True), (worn, False)):
+        mesh = WarpMesh(used, motion)
+        shift = mesh.move(moved, moved.landmarks)[:468, :2] - mesh.rest[:468]
+        assert np.abs(shift[[10, 151, 9]]).max() > 0.5
+        assert (np.abs(shift[lids_and_bridge]).max() > 0.5) == moves
 
 
 def test_rays_through_pixels_come_back(plate, motion):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.portrait.easing import smoothstep
+from backend.portrait.glasses import looseness, wears_glasses
 from backend.portrait.landmarks import N_SURFACE, triangles
 from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.plate import Plate
@@ -42,12 +43,14 @@ class WarpMesh:
         self.rest = np.concatenate([plate.landmarks[:N_SURFACE], self._rings.reshape(-1, 2)]).astype(np.float32)
         self.triangles = _all_triangles()
         self._follow = _head_share(plate, self._rings)
+        self._looseness = looseness(plate)[:, None] if wears_glasses(plate) else None
         self._calm = _calming(self.rest[:N_SURFACE])
         self._outline_depth = float(motion.rest_depth[[234, 454]].mean())
 
     def move(self, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
         """Vertices (n_vertices, 3) x, y video pixels and depth, of a frame whose landmarks are (478, 2)."""
         motion = self._motion
+        landmarks = self._behind_glasses(moved, landmarks)
         landmarks = self.rest[:N_SURFACE] + self._calm @ (landmarks[:N_SURFACE] - self.rest[:N_SURFACE])
         oval_rigid = motion.rigid(self._oval, motion.rest_depth[OVAL], moved.pose) - self._oval
         expression = landmarks[OVAL] - self._oval - oval_rigid
@@ -61,6 +64,14 @@ class WarpMesh:
         behind = self._outline_depth + 0.3 * RING_SCALES
         depth = np.concatenate([moved.depth[:N_SURFACE], np.repeat(behind, len(OVAL))])
         return np.column_stack([points, depth]).astype(np.float32)
+
+    def _behind_glasses(self, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
+        """landmarks with those behind glasses moving rigidly with the head."""
+        if self._looseness is None:
+            return landmarks
+        rest, depth = self.rest[:N_SURFACE], self._motion.rest_depth[:N_SURFACE]
+        rigid = self._motion.rigid(rest, depth, moved.pose)
+        return rigid + self._looseness * (landmarks[:N_SURFACE] - rigid)
 
     def _unfolded(self, rings: np.ndarray, oval: np.ndarray) -> np.ndarray:
         """Rings pushed outwards where they would come too near the ring inside them."""
