@@ -23,6 +23,9 @@ CLOSED_JAW_SHARE = 0.95  # mouthClose that seals an open jaw, as a share of jawO
 # suggest; rounding is mostly pucker, since mouthFunnel opens the mouth that rounding narrows.
 JAW_RANGE, LIP_RANGE = 0.90, 1.5
 FUNNEL_TO_FUNNEL, FUNNEL_TO_PUCKER = 0.30, 0.50
+# Drawing the lips forward draws them together: share of their parting and of the jaw that a full pucker takes.
+PUCKER_NARROWS_LIPS, PUCKER_LIFTS_JAW = 1.0, 0.45
+SEAL_PUCKER = 0.12  # pressed lips pull the corners in a little
 
 
 def _put(weights: np.ndarray, channel: str, value: np.ndarray) -> None:
@@ -44,13 +47,14 @@ def to_channels(articulators: np.ndarray) -> np.ndarray:
     bite = a["labiodental"] * (1.0 - sealed)
     parting = 1.0 - sealed
     weights = np.zeros((len(values), len(EXPRESSION_CHANNELS)), np.float32)
-    jaw = JAW_RANGE * a["jaw"] * (1.0 - 0.2 * sealed) * (1.0 - 0.5 * bite)
-    lower = LIP_RANGE * a["lower_lip"] * parting * (1.0 - bite)
-    upper = LIP_RANGE * a["upper_lip"] * parting * (1.0 - 0.4 * bite) + 0.14 * bite
+    narrowing = 1.0 - PUCKER_NARROWS_LIPS * a["pucker"]
+    jaw = JAW_RANGE * a["jaw"] * (1.0 - PUCKER_LIFTS_JAW * a["pucker"]) * (1.0 - 0.2 * sealed) * (1.0 - 0.5 * bite)
+    lower = LIP_RANGE * a["lower_lip"] * narrowing * parting * (1.0 - bite)
+    upper = LIP_RANGE * a["upper_lip"] * narrowing * parting * (1.0 - 0.4 * bite) + 0.14 * bite
     _put(weights, "jawOpen", jaw)
     _put(weights, "mouthClose", CLOSED_JAW_SHARE * jaw * np.maximum(sealed, 0.7 * bite))
     _put(weights, "mouthFunnel", FUNNEL_TO_FUNNEL * a["funnel"] * parting * (1.0 - 0.7 * bite))
-    _put(weights, "mouthPucker", a["pucker"] + FUNNEL_TO_PUCKER * a["funnel"])
+    _put(weights, "mouthPucker", a["pucker"] + FUNNEL_TO_PUCKER * a["funnel"] + SEAL_PUCKER * sealed)
     _put(weights, "mouthStretch", a["stretch"] * (1.0 - 0.9 * sealed))
     _put(weights, "mouthSmile", a["smile"])
     _put(weights, "mouthDimple", a["dimple"])
