@@ -179,7 +179,7 @@ def test_unknown_suffixes_and_formats_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_curves(tmp_path / "missing.json")
     with pytest.raises(InputError, match="Cannot read"):
-        read_curves(tmp_path / "a.xyz", name="moho")
+        read_curves(tmp_path / "a.xyz", name="fbx")
 
 
 @pytest.mark.parametrize("name", [name for name, item in FORMATS.items() if item.writer])

@@ -260,3 +260,37 @@ def test_switch_files_keep_their_formats(curves, tmp_path):
     assert papagayo[0] == "lipsync version 1" and papagayo[2:5] == ["30", "60", "1"] and "\t\t\t\t7 MBP" in papagayo
     phrase = next(line for line in papagayo if line.startswith("\t\t\tspeech1"))
     assert int(phrase.split()[-1]) == sum(line.startswith("\t\t\t\t") for line in papagayo)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("rhubarb", "a.tsv"), ("rhubarb", "a.json"), ("moho", "a.dat"), ("papagayo", "a.pgo"), ("ovr", "a.csv")],
+)
+def test_switch_files_read_back(curves, tmp_path, name, file):
+    write_curves(curves, tmp_path / file, name=name, options=ExportOptions())
+    back, found = read_curves(tmp_path / file)
+    assert found == name
+    rate = {"rhubarb": 100.0, "moho": 24.0}.get(name, 30.0)
+    assert back.frame_rate == rate and np.abs(back.weights.sum(1) - 1).max() < 1e-5
+    m = {"rhubarb": "A", "ovr": "PP"}.get(name, "MBP")
+    assert back.column(m)[round(0.3 * (30.0 if name == "moho" else rate))] > 0.9
+    assert validate_file(tmp_path / file) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("a.tsv", "0.0 X", "no Rhubarb"),
+        ("a.tsv", "0.0\tX\n1.0\tQ\n", "mouth 'Q'"),
+        ("a.tsv", "1.0\tX\n0.0\tA\n", "time order"),
+        ("a.json", '{"mouthCues": [{}]}', "no Rhubarb"),
+        ("a.dat", "1 rest\n", "MohoSwitch1"),
+        ("a.dat", "MohoSwitch1\n1 rest\nx E\n", "a frame and a mouth"),
+        ("a.pgo", "lipsync\n", "Papagayo"),
+        ("a.csv", "time,sil,PP\n0,1,0\n", "lacks visemes"),
+    ],
+)
+def test_broken_switch_files_are_refused(tmp_path, file, text, says):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_curves(tmp_path / file)

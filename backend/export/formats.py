@@ -41,10 +41,14 @@ FORMATS: dict[str, Format] = {
     "vrma": Format((".vrma",), "vrma", "VRM animation with VRM 1.0 preset expressions", "write", "read"),
     "vrma-arkit": Format((), "vrma", "VRM animation with ARKit's 52 as custom expressions", "write_arkit", "read"),
     "a2f": Format((), "a2f", "Audio2Face JSON", "write", "read"),
-    "ovr": Format((), "visemes", "OVR visemes 0-14 as CSV", "write"),
-    "rhubarb": Format((".tsv",), "mouths", "Rhubarb mouth shapes A-H, X (.tsv or .json)", "write_rhubarb"),
-    "moho": Format((".dat",), "mouths", "Moho switch track of Preston Blair mouths", "write_moho"),
-    "papagayo": Format((".pgo",), "mouths", "Papagayo lip sync of Preston Blair mouths", "write_papagayo"),
+    "ovr": Format((), "visemes", "OVR visemes 0-14 as CSV", "write", "read"),
+    "rhubarb": Format(
+        (".tsv",), "mouths", "Rhubarb mouth shapes A-H, X (.tsv or .json)", "write_rhubarb", "read_rhubarb"
+    ),
+    "moho": Format((".dat",), "mouths", "Moho switch track of Preston Blair mouths", "write_moho", "read_moho"),
+    "papagayo": Format(
+        (".pgo",), "mouths", "Papagayo lip sync of Preston Blair mouths", "write_papagayo", "read_papagayo"
+    ),
     "openface": Format((), "openface", "FACS action units with OpenFace's columns (CSV)", "write", "read"),
     "csv": Format((), "tables", "plain CSV: time, channels, quaternions", "write_csv", "read_csv"),
     "parquet": Format((".parquet",), "tables", "Parquet with the columns of csv", "write_parquet", "read_parquet"),
@@ -128,11 +132,15 @@ def _detect_csv(path: Path) -> str:
         return "live-link"
     if "frame" in header[:1] and any(name.startswith("au") for name in header):
         return "openface"
+    if {"sil", "pp"} <= set(header):
+        return "ovr"
     return "coefficients" if "expression_jawopen" in header else "csv"
 
 
 def _detect_json(path: Path) -> str:
     text = path.read_text(encoding="utf-8", errors="replace")
+    if '"mouthCues"' in text:
+        return "rhubarb"
     return "a2f" if '"weightMat"' in text and '"emorig-curves"' not in text[:200] else "emorig"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 
+from backend.curves.assemble import MAX_FRAMES, assembled
 from backend.errors import InputError
 from backend.export.options import ExportOptions
 from backend.export.visemes import VISEMES, viseme_segments, viseme_weights
@@ -122,3 +124,65 @@ def _frames(cues: list[Cue], frame_rate: float) -> list[tuple[int, str]]:
     """(frame counted from 1, mouth) of cues; where two fall on one frame the later is shown."""
     frames = {int(np.floor(start * frame_rate + 0.5)) + 1: mouth for start, _, mouth in cues}
     return sorted(frames.items())
+
+
+RHUBARB_RATE = 100.0  # Rhubarb writes hundredths of a second
+
+
+def read_rhubarb(path: Path) -> AnimationCurves:
+    """Curves, 1 while a mouth shows, of Rhubarb's TSV or JSON. Raises InputError."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        if text.lstrip().startswith("{"):
+            document = json.loads(text)
+            rows = [(float(cue["start"]), str(cue["value"])) for cue in document["mouthCues"]]
+            rows.append((float(document["metadata"]["duration"]), "X"))
+        else:
+            rows = [(float(line.split("\t")[0]), line.split("\t")[1]) for line in text.splitlines() if line]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"'{path.name}' is no Rhubarb output ({type(error).__name__}: {error}).") from error
+    return _shown(path, [(round(time * RHUBARB_RATE), mouth) for time, mouth in rows], RHUBARB_RATE, RHUBARB)
+
+
+def read_moho(path: Path) -> AnimationCurves:
+    """Curves of a Moho switch track, which knows no frame rate: 24, Moho's own. Raises InputError."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines[0].strip() != "MohoSwitch1":
+        raise InputError(f"'{path.name}' is no Moho switch track: its first line should be MohoSwitch1.")
+    return _shown(path, _switches(path, lines[1:]), 24.0, PRESTON_BLAIR)
+
+
+def read_papagayo(path: Path) -> AnimationCurves:
+    """Curves of the first voice of a Papagayo project. Raises InputError."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines[0].strip() != "lipsync version 1" or len(lines) < 5 or not lines[2].strip().isdigit():
+        raise InputError(f"'{path.name}' is no Papagayo project: its first line should be 'lipsync version 1'.")
+    rows = _switches(path, [line for line in lines if line.startswith("\t\t\t\t")])
+    rows = [(0, "rest"), *rows, (int(lines[3]), "rest")]
+    return _shown(path, rows, float(lines[2]), PRESTON_BLAIR)
+
+
+def _switches(path: Path, lines: list[str]) -> list[tuple[int, str]]:
+    """(frame from 0, mouth) of lines 'frame mouth' that count from 1."""
+    rows = []
+    for line in filter(str.strip, lines):
+        frame, _, mouth = line.strip().partition(" ")
+        if not frame.isdigit() or not mouth:
+            raise InputError(f"'{path.name}' holds the line '{line.strip()}': expected a frame and a mouth.")
+        rows.append((int(frame) - 1, mouth))
+    return rows
+
+
+def _shown(path: Path, rows: list[tuple[int, str]], frame_rate: float, mouths: dict[str, str]) -> AnimationCurves:
+    """Curves that are 1 while a mouth shows; the last row ends the one before it."""
+    known = tuple(dict.fromkeys([*mouths.values(), "H"] if mouths is RHUBARB else [*mouths.values(), "L", "WQ"]))
+    frames = [frame for frame, _ in rows]
+    if len(rows) < 2 or frames[0] < 0 or any(b < a for a, b in itertools.pairwise(frames)) or frames[-1] > MAX_FRAMES:
+        raise InputError(f"'{path.name}' holds no cues in time order.")
+    for _, mouth in rows:
+        if mouth not in known:
+            raise InputError(f"'{path.name}' shows the mouth '{mouth}': expected one of {', '.join(known)}.")
+    weights = np.zeros((frames[-1], len(known)), np.float32)
+    for (start, mouth), (end, _) in itertools.pairwise(rows):
+        weights[start:end, known.index(mouth)] = 1.0
+    return assembled(known, weights, frame_rate)

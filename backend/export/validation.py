@@ -13,6 +13,7 @@ from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves
 REST_SHARE = 0.999  # a channel that is 0 in this share of frames counts as still
 STEP_LIMIT = 0.45  # a weight that changes by more between two frames at 60 per second is a jump
 JUMP_RATE = 60.0
+DRAWN = ("ovr", "rhubarb", "moho", "papagayo")  # mouths by name rather than ARKit's channels
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Report:
 def report_on(path: Path, *, name: str | None = None) -> Report:
     """Reads a file back as an engine would and reports on it. Raises InputError where it cannot be read."""
     curves, found = read_curves(path, name=name)
+    if found in DRAWN:
+        return Report((("format", found), *_drawn_facts(curves)), ())
     facts = [("format", found), *_facts(curves)]
     warnings = _warnings(curves)
     if found == "live-link":
@@ -48,6 +51,17 @@ def _facts(curves: AnimationCurves) -> list[tuple[str, str]]:
         ("range", f"{weights.min():.4f} to {weights.max():.4f}"),
         ("largest turn", f"head {angles[0]:.1f}°, left eye {angles[1]:.1f}°, right eye {angles[2]:.1f}°"),
         ("carries", ", ".join(_carried(curves)) or "curves only"),
+    ]
+
+
+def _drawn_facts(curves: AnimationCurves) -> list[tuple[str, str]]:
+    shown = [name for i, name in enumerate(curves.names) if curves.weights[:, i].max() > 0.01]
+    changes = int((np.diff(curves.weights.argmax(1)) != 0).sum())
+    return [
+        ("frames", f"{curves.n_frames} at {curves.frame_rate:g} per second"),
+        ("duration", f"{curves.n_frames / curves.frame_rate:.3f} s"),
+        ("mouths", f"{len(shown)} shown: {' '.join(shown)}"),
+        ("cues", str(changes + 1)),
     ]
 
 

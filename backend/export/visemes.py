@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.curves.solve import mixed_from
+from backend.errors import InputError
 from backend.export.decimals import shortest_rows
 from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves, Phone, channel_subset
@@ -114,3 +115,13 @@ def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
     times = (np.arange(curves.n_frames) / curves.frame_rate).tolist()
     rows = [f"{time:.6f},{row}" for time, row in zip(times, shortest_rows(viseme_weights(curves)))]
     path.write_text("\n".join([",".join(("time", *VISEMES)), *rows]) + "\n", encoding="ascii", newline="")
+
+
+def read(path: Path) -> AnimationCurves:
+    """Curves named by the visemes of a file that write wrote. Raises InputError."""
+    from backend.export.tables import read_csv
+
+    curves = read_csv(path)
+    if not set(VISEMES) <= set(curves.names):
+        raise InputError(f"'{path.name}' lacks visemes: expected the columns {', '.join(VISEMES)}.")
+    return curves
