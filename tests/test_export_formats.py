@@ -22,8 +22,8 @@ SUFFIXES = {"godot3": ".tres", "vrma-arkit": ".vrma", "a2f": ".json", "csv": ".c
             "coefficients-npz": ".npz"}  # fmt: skip
 EXACT, THINNED = (1e-6, 1e-5), (2e-3, 2e-3)
 ROUND_TRIPS = {
-    "emorig": EXACT, "live-link": EXACT, "glb": EXACT, "usd": EXACT, "unity": THINNED, "godot": THINNED,
-    "godot3": THINNED, "vrma-arkit": EXACT, "a2f": EXACT, "csv": EXACT, "parquet": EXACT, "npz": EXACT,
+    "emorig": EXACT, "live-link": EXACT, "glb": EXACT, "usd": EXACT, "fbx": (1e-6, 1e-4), "unity": THINNED,
+    "godot": THINNED, "godot3": THINNED, "vrma-arkit": EXACT, "a2f": EXACT, "csv": EXACT, "parquet": EXACT, "npz": EXACT,
     "coefficients": (1e-5, 1e-4), "coefficients-npz": (1e-5, 1e-4),
 }  # fmt: skip
 NO_HEAD = {"a2f"}
@@ -65,7 +65,7 @@ def test_a_file_reads_back_as_what_was_written(curves, tmp_path, name):
 
 
 @pytest.mark.parametrize("rate", [24.0, 30000 / 1001, 60.0])
-@pytest.mark.parametrize("name", ["live-link", "glb", "usd", "unity", "godot", "csv", "vrma-arkit"])
+@pytest.mark.parametrize("name", ["live-link", "glb", "usd", "fbx", "unity", "godot", "csv", "vrma-arkit"])
 def test_the_frame_rate_survives(tmp_path, name, rate):
     path = written(performance_curves(30, rate), tmp_path, name)
     back, _ = read_curves(path)
@@ -179,7 +179,7 @@ def test_unknown_suffixes_and_formats_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_curves(tmp_path / "missing.json")
     with pytest.raises(InputError, match="Cannot read"):
-        read_curves(tmp_path / "a.xyz", name="fbx")
+        read_curves(tmp_path / "a.xyz", name="nothing")
 
 
 @pytest.mark.parametrize("name", [name for name, item in FORMATS.items() if item.writer])
@@ -205,6 +205,8 @@ def test_names_that_an_engine_forbids_are_refused(curves, tmp_path, name, channe
         ("a.gltf", b'{"asset": {"version": "2.0"}}', "animates no named targets"),
         ("a.usda", b"not usd", "USD"),
         ("a.usda", b"#usda 1.0\n", "no SkelAnimation"),
+        ("a.fbx", b"; FBX 7.4.0 project file", "no binary FBX"),
+        ("a.fbx", b"Kaydara FBX Binary  \x00\x1a\x00\xe8\x1c\x00\x00\xff\xff\x00\x00" + b"\x01" * 40, "damaged FBX"),
         ("a.anim", b"%YAML 1.1\n", "no Unity AnimationClip"),
         ("a.tres", b"[gd_scene]", "no Godot Animation"),
         ("a.vrma", b'{"asset": {"version": "2.0"}}', "no VRM animation"),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.curves.assemble import MAX_FRAMES, assembled, rate_of_times
+from backend.errors import InputError
 from backend.export.angles import EulerConvention
-from backend.export.fbx_document import CREATION_TIME, FILE_ID, VERSION, Long, Node, write_document
+from backend.export.fbx_document import CREATION_TIME, FILE_ID, VERSION, Long, Node, read_document, write_document
 from backend.export.head_mesh import HeadMesh, head_of
-from backend.export.names import arkit_columns
+from backend.export.names import arkit_columns, canonical_names
 from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves
 
@@ -240,3 +242,83 @@ def _definitions(scene: _Scene) -> Node:
     for kind, count in kinds.items():
         definitions.add("ObjectType", kind).add("Count", count)
     return definitions
+
+
+# FBX's time modes with a fixed rate.
+MODE_RATES = {1: 120.0, 2: 100.0, 3: 60.0, 4: 50.0, 5: 48.0, 6: 30.0, 8: 30000 / 1001, 9: 30000 / 1001, 10: 25.0,
+              11: 24.0, 13: 24000 / 1001, 15: 96.0, 16: 72.0, 17: 60000 / 1001, 18: 120000 / 1001}  # fmt: skip
+
+
+def read(path: Path) -> AnimationCurves:
+    """Curves of a file's blend shape channels, and of the head and eyes by their names; straight lines between keys.
+
+    Raises InputError.
+    """
+    nodes = {node.name: node for node in read_document(path)}
+    try:
+        links = _Links(nodes["Objects"], nodes["Connections"])
+        shapes = links.curves_of("DeformPercent")
+        turned = links.curves_of("Lcl Rotation")
+        rate = _frame_rate(nodes.get("GlobalSettings"))
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise InputError(f"'{path.name}' is a damaged FBX file ({type(error).__name__}: {error}).") from error
+    tracks = {name: curves["d|DeformPercent"] for name, curves in shapes.items() if "d|DeformPercent" in curves}
+    if not tracks:
+        raise InputError(f"'{path.name}' animates no blend shapes.")
+    start = min(times[0] for times, _ in tracks.values())
+    stop = max(times[-1] for times, _ in tracks.values())
+    rate = rate or rate_of_times(max((times for times, _ in tracks.values()), key=len) - start)
+    n_frames = round((stop - start) * rate) + 1
+    if n_frames > MAX_FRAMES:
+        raise InputError(f"'{path.name}' spans {stop - start:g} s, over {MAX_FRAMES} frames: cut it.")
+    grid = start + np.arange(n_frames) / rate
+    weights = np.stack([np.interp(grid, *track) for track in tracks.values()], axis=1) / FULL
+    turns = {}
+    for name, curves in turned.items():
+        columns = [np.interp(grid, *curves[f"d|{axis}"]) if f"d|{axis}" in curves else 0.0 * grid for axis in "XYZ"]
+        turns[name] = FBX_ANGLES.quaternions(np.stack(columns, axis=1))
+    return assembled(
+        canonical_names(tuple(tracks)),
+        weights,
+        rate,
+        head=turns.get("Head"),
+        left_eye=turns.get("LeftEye"),
+        right_eye=turns.get("RightEye"),
+    )
+
+
+class _Links:
+    """Which curves drive which property of which object."""
+
+    def __init__(self, objects: Node, connections: Node) -> None:
+        self._objects = {node.properties[0]: node for node in objects.children if node.properties}
+        # (child's id, parent's id, the parent's property that it drives)
+        self._onto = [tuple(link.properties[1:4]) for link in connections.children if link.properties[0] == "OP"]
+
+    def curves_of(self, driven: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Object name → channel → (times (k,) s, values (k,)) of the objects whose property is driven."""
+        found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+        nodes = {child: self._name(parent) for child, parent, name in self._onto if name == driven}
+        for child, parent, channel in self._onto:
+            curve = self._objects.get(child)
+            if parent in nodes and curve is not None and curve.name == "AnimationCurve":
+                fields = {field.name: field.properties[0] for field in curve.children if field.properties}
+                times = np.asarray(fields["KeyTime"], np.float64) / TICKS_PER_SECOND
+                values = np.asarray(fields["KeyValueFloat"], np.float64)
+                if len(times) == 0 or len(times) != len(values) or not np.isfinite(values).all():
+                    raise ValueError(f"the curve of {nodes[parent]}")
+                # The first layer of the first stack counts.
+                found.setdefault(nodes[parent], {}).setdefault(channel, (times, values))
+        return found
+
+    def _name(self, identifier: int) -> str:
+        return str(self._objects[identifier].properties[1]).split("\x00")[0].rpartition(":")[2]
+
+
+def _frame_rate(settings: Node | None) -> float | None:
+    """Frames per second that the file states, None where it does not."""
+    rows = {} if settings is None else {
+        row.properties[0]: row.properties[-1] for block in settings.children for row in block.children
+    }  # fmt: skip
+    custom = rows.get("CustomFrameRate", 0.0)
+    return custom if rows.get("TimeMode") == CUSTOM_RATE and custom > 0 else MODE_RATES.get(rows.get("TimeMode"))

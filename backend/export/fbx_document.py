@@ -1,4 +1,4 @@
-"""Binary FBX 7.4: nodes with typed properties, written as the format's readers expect them."""
+"""Binary FBX: nodes with typed properties, written as version 7.4 and read as any 7."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from backend.errors import InputError
 
 VERSION = 7400
 HEAD = b"Kaydara FBX Binary\x20\x20\x00\x1a\x00"
@@ -98,3 +100,67 @@ def write_document(path: Path, nodes: list[Node]) -> None:
     body = b"".join([*parts, NO_MORE, FOOT, b"\0" * 4])
     padding = 16 - len(body) % 16
     path.write_bytes(body + b"\0" * padding + struct.pack("<I", VERSION) + b"\0" * 120 + LAST)
+
+
+_SCALARS = {b"C": "<?", b"B": "<?", b"Y": "<h", b"I": "<i", b"L": "<q", b"F": "<f", b"D": "<d"}
+_ARRAYS = {code: np.dtype(name) for name, code in ARRAY_CODES.items()} | {b"b": np.dtype(np.uint8)}
+MAX_ARRAY = 1 << 28  # bytes; no animation is longer
+
+
+def read_document(path: Path) -> list[Node]:
+    """The top-level nodes of a binary FBX file. Raises InputError for anything else."""
+    data = path.read_bytes()
+    if not data.startswith(HEAD[:18]):
+        raise InputError(f"'{path.name}' is no binary FBX: save it as binary FBX 7.4 or newer.")
+    try:
+        (version,) = struct.unpack_from("<I", data, len(HEAD))
+        return _read_nodes(data, len(HEAD) + 4, len(data), wide=version >= 7500)[0]
+    except (struct.error, KeyError, ValueError, UnicodeDecodeError, zlib.error, RecursionError) as error:
+        raise InputError(f"'{path.name}' is a damaged FBX file ({type(error).__name__}: {error}).") from error
+
+
+def _read_nodes(data: bytes, at: int, end: int, *, wide: bool) -> tuple[list[Node], int]:
+    """Nodes from a position up to the record that ends their list, and the position after it."""
+    layout = struct.Struct("<QQQB" if wide else "<IIIB")
+    nodes = []
+    while at + layout.size <= end:
+        stop, n_properties, _, n_letters = layout.unpack_from(data, at)
+        at += layout.size
+        if stop == 0:
+            break
+        if not at < stop <= end:
+            raise ValueError(f"a node that ends at {stop}")
+        node = Node(data[at : at + n_letters].decode("ascii"))
+        at += n_letters
+        values = []
+        for _ in range(n_properties):
+            value, at = _read_property(data, at)
+            values.append(value)
+        node.properties = tuple(values)
+        if at < stop:
+            node.children, at = _read_nodes(data, at, stop, wide=wide)
+        nodes.append(node)
+        at = stop
+    return nodes, at
+
+
+def _read_property(data: bytes, at: int) -> tuple[object, int]:
+    """One property's value, and the position after it."""
+    code = data[at : at + 1]
+    at += 1
+    if code in _SCALARS:
+        (value,) = struct.unpack_from(_SCALARS[code], data, at)
+        return value, at + struct.calcsize(_SCALARS[code])
+    if code in (b"S", b"R"):
+        (length,) = struct.unpack_from("<I", data, at)
+        raw = data[at + 4 : at + 4 + length]
+        return raw.decode("utf-8", "replace") if code == b"S" else raw, at + 4 + length
+    count, encoding, length = struct.unpack_from("<III", data, at)
+    kind = _ARRAYS[code]
+    size = count * kind.itemsize
+    if size > MAX_ARRAY:
+        raise ValueError(f"an array of {size} bytes")
+    raw = data[at + 12 : at + 12 + length]
+    # The stated size bounds what a compressed array may unfold to.
+    raw = zlib.decompressobj().decompress(raw, size) if encoding else raw
+    return np.frombuffer(raw, kind, count), at + 12 + length

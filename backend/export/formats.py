@@ -34,7 +34,7 @@ FORMATS: dict[str, Format] = {
     ),
     "glb": Format((".glb", ".gltf"), "gltf", "glTF 2.0: the head with its targets, or --onto a .glb", "write", "read"),
     "usd": Format((".usda", ".usdc", ".usd"), "usd", "UsdSkel: SkelRoot, BlendShapes, SkelAnimation", "write", "read"),
-    "fbx": Format((".fbx",), "fbx", "binary FBX 7.4: the head with blend shapes and DeformPercent curves"),
+    "fbx": Format((".fbx",), "fbx", "binary FBX: the head with blend shapes and DeformPercent curves", "write", "read"),
     "unity": Format((".anim",), "unity_anim", "Unity AnimationClip, blend shapes 0-100", "write", "read"),
     "godot": Format((".tres",), "godot", "Godot 4 Animation resource", "write", "read"),
     "godot3": Format((), "godot", "Godot 3 Animation resource (.tres)", "write_godot3", "read"),
