@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from blender_addon.protocol.types import AnimationCurves, EmotionTrack
 
 if TYPE_CHECKING:
     from backend.watermark import Watermark
+    from bfm.coefficients import FaceCoefficients
 
 PROGRAM, VERSION = "EmoRig", "0.1.0"
 SHOT_ASSERTION = "org.emorig.shot"
@@ -71,15 +72,24 @@ def _path_in(variable: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Label:
-    """What a video is labelled with: the settings it was made with, and the 48 bits of their hash in its frames."""
+    """What a video is labelled with: the settings it was made with; 48 bits in its frames name what it shows."""
 
     settings: Mapping[str, object]
     marking: Marking
 
+    def of(self, coefficients: FaceCoefficients) -> Label:
+        """The label of a video that shows these coefficients."""
+        digest = hashlib.sha256()
+        for array in (coefficients.expression, coefficients.rotation, coefficients.translation):
+            digest.update(array.tobytes())
+        return replace(self, settings={**self.settings, "coefficients": {"sha256": digest.hexdigest()}})
+
     @property
     def identity(self) -> int:
-        """The watermark's 48 bits: equal inputs and settings give equal ones."""
-        canonical = json.dumps(self.settings, sort_keys=True, separators=(",", ":")).encode()
+        """The watermark's 48 bits: equal portraits, sound, coefficients and sizes give equal ones."""
+        options = {name: self.settings["options"][name] for name in ("fps", "size", "start", "end", "renderer")}
+        shown = {name: self.settings.get(name) for name in ("portrait", "audio", "coefficients")} | options
+        canonical = json.dumps(shown, sort_keys=True, separators=(",", ":")).encode()
         return int.from_bytes(hashlib.sha256(canonical).digest()[:IDENTITY_BYTES], "big")
 
     def watermark(self, frame_rate: float) -> Watermark:

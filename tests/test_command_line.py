@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -24,6 +23,12 @@ def emorig(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "backend", *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
+
+
+def frames(path: Path) -> np.ndarray:
+    """All frames of a video (n_frames, H, W, 3) uint8 RGB."""
+    with av.open(str(path)) as box:
+        return np.stack([f.to_ndarray(format="rgb24") for f in box.decode(video=0)])
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +72,18 @@ def test_the_same_shot_again_is_the_same(rendered, portrait, sentence, tmp_path)
     run = emorig("render", "--portrait", portrait, "--audio", sentence, "--emotion", "0:neutral:0,1:happy:0.8",
                  "--out", out, "--end", SECONDS, "--size", 256)  # fmt: skip
     assert run.returncode == 0, run.stderr
-    for name in ("curves.json", "settings.json"):
-        assert (out / name).read_bytes() == (rendered / name).read_bytes()
+    assert (out / "curves.json").read_bytes() == (rendered / "curves.json").read_bytes()
+    again, before = (json.loads((folder / "settings.json").read_text()) for folder in (out, rendered))
+    for settings in (again, before):
+        settings["provenance"].pop("video")  # its manifest is signed anew, at another time
+    assert again == before
+    assert np.array_equal(frames(out / "video.mp4"), frames(rendered / "video.mp4"))
 
 
 def test_unedited_curves_render_the_same_video(rendered, portrait, sentence, tmp_path):
     run = emorig("rerender", "--portrait", portrait, "--curves", rendered / "curves.json", "--audio", sentence,
                  "--out", tmp_path / "again", "--end", SECONDS, "--size", 256)  # fmt: skip
     assert run.returncode == 0, run.stderr
-
-    def frames(path: Path) -> np.ndarray:
-        with av.open(str(path)) as box:
-            return np.stack([f.to_ndarray(format="rgb24") for f in box.decode(video=0)])
-
     assert np.array_equal(frames(tmp_path / "again" / "video.mp4"), frames(rendered / "video.mp4"))
 
 
@@ -160,11 +164,9 @@ def test_silent_audio_is_a_listening_shot(tmp_path):
     assert weights[:, curves["names"].index("eyeBlinkLeft")].max() > 0.5
 
 
-def test_help_answers_at_once():
-    started = time.monotonic()
+def test_help_loads_nothing_heavy():
     run = emorig("--help")
     assert run.returncode == 0 and "render" in run.stdout
-    assert time.monotonic() - started < 5  # a hang or a heavy import, not a benchmark
     heavy = (
         "import sys, backend.__main__; print([m for m in ('torch', 'mediapipe', 'cv2', 'scipy') if m in sys.modules])"
     )

@@ -87,6 +87,32 @@ def measure(seconds: float, size: int) -> dict[str, float]:
     }
 
 
+def measure_face_model(n_frames: int = 1500) -> dict[str, float]:
+    """Seconds that the embedded head's vertices and its solve to ARKit's channels take for so many frames."""
+    from bfm.channel_sets import channel_set
+    from bfm.coefficients import FULL_ACTIVATION_SD, IDENTITY_DIMS
+    from bfm.retarget import to_channels
+    from bfm.sources.embedded import load_embedded_model
+
+    model = load_embedded_model()
+    random = np.random.default_rng(0)
+    keys = random.random((n_frames // 10 + 1, len(model.expression_names))) ** 4
+    weights = np.stack([np.interp(np.arange(n_frames) / 10, np.arange(len(keys)), key) for key in keys.T], axis=1)
+    expression = (weights * FULL_ACTIVATION_SD).astype(np.float32)
+    identity = np.zeros(IDENTITY_DIMS, np.float32)
+
+    def vertices() -> None:
+        for part in np.array_split(expression, max(1, n_frames // 100)):
+            model.vertices(identity, part)
+
+    return {
+        f"{n_frames} frames of {model.n_vertices} vertices": timed(vertices)[1],
+        f"{n_frames} frames solved to ARKit's channels": timed(
+            lambda: to_channels(model, weights.astype(np.float32), channel_set("arkit"))
+        )[1],
+    }
+
+
 def _encode(frames: list[np.ndarray], seconds: float) -> None:
     """Writes frames to a temporary video with the demonstration's sound."""
     from backend.video import VideoWriter
@@ -111,4 +137,7 @@ def report(seconds: float, sizes: tuple[int, ...]) -> None:
         table.add_column(f"{size} px", justify="right")
     for stage in columns[sizes[0]]:
         table.add_row(stage, *(f"{columns[size][stage]:.2f}" for size in columns))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for what, taken in measure_face_model().items():
+        console.print(f"{what}: {taken:.2f} s")
