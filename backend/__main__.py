@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from backend import curve_commands, learning_commands
+from backend import curve_commands, face_commands, learning_commands
 from backend.batch_command import batch
 from backend.curve_commands import read_strengths
+from backend.serve_command import serve, status
 from blender_addon.protocol.errors import InputError
 
 app = typer.Typer(
@@ -117,29 +118,8 @@ def rerender(
 app.command()(batch)
 
 
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless keys are given.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 0,
-    keys: Annotated[
-        Path | None, typer.Option(help="Folder of CURVE keys for serving other machines; made at the first time.")
-    ] = None,
-) -> None:
-    """Serve Blender and other clients until stopped."""
-    from backend.endpoints import keys_in
-    from backend.server import serve as run_server
-
-    run_server(host, port, keys=None if keys is None else keys_in(keys, host=host, port=port))
-
-
-@app.command()
-def status(
-    backend: Annotated[str, typer.Option(help="Address of a backend, its client.json, or 'local'.")] = "local",
-) -> None:
-    """Say what a running backend is doing: its jobs, their stages and places."""
-    from backend.remote import report_status
-
-    report_status(backend)
+app.command()(serve)
+app.command()(status)
 
 
 @app.command()
@@ -172,6 +152,7 @@ def demo(out: OutFolder = Path("demo")) -> None:
 
 curve_commands.add_to(app)
 learning_commands.add_to(app)
+face_commands.add_to(app)
 
 
 def _options(fps, size, pose, layer, seed, start, end, renderer):

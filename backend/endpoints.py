@@ -11,7 +11,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import zmq
@@ -21,7 +21,13 @@ from backend.errors import InputError, OutputError
 from blender_addon.protocol.codec import MAX_BUFFER_BYTES
 from blender_addon.protocol.keys import ClientKeys
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where a folder is not locked
+    fcntl = None
+
 FOLDER_PREFIX = "emorig-service-"
+LOCK_NAME = "lock"
 QUEUED_MESSAGES = 16
 HEARTBEAT_MS = 5000
 EVERY_INTERFACE = ("0.0.0.0", "*", "::", "[::]")
@@ -66,10 +72,35 @@ def make_keys(folder: Path, *, address: str) -> tuple[Path, Path]:
         if path.exists():
             raise OutputError(f"There are keys in {path} already: use them, or choose another folder.")
     for path, keys in zip(paths, (server, client)):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(keys), file)
+        _write_private(path, asdict(keys))
     return paths
+
+
+def add_client(folder: Path, name: str, *, address: str | None = None) -> Path:
+    """Makes the keys of one more client and puts its public key on the service's list. Returns the client's file.
+
+    address: how it reaches the service, None as the first client does. Raises InputError and OutputError.
+    """
+    if not name.isidentifier():
+        raise InputError(f"A client's name should be letters, digits and underscores, got '{name}'.")
+    server = ServiceKeys.read(folder)
+    path = folder / f"client-{name}.json"
+    if path.exists():
+        raise OutputError(f"There are keys in {path} already: choose another name.")
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    reached = address or ClientKeys.read(folder / CLIENT_FILE).address
+    _write_private(path, asdict(ClientKeys(reached, server.token, server.public, public, secret)))
+    partial = folder / f".{SERVER_FILE}.{os.getpid()}"
+    _write_private(partial, asdict(replace(server, clients=(*server.clients, public))))
+    os.replace(partial, folder / SERVER_FILE)
+    return path
+
+
+def _write_private(path: Path, fields: dict) -> None:
+    """Writes a new file that this user alone can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(fields, file)
 
 
 def keys_in(folder: Path, *, host: str, port: int) -> ServiceKeys:
@@ -136,6 +167,11 @@ def bound_router(context: zmq.Context, host: str, port: int, keys: ServiceKeys |
         try:
             router.bind(f"tcp://{_bracketed(host)}:{port or '*'}")
         except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                raise InputError(
+                    f"Something serves at {host}:{port} already, perhaps another EmoRig: stop it ('emorig status' "
+                    "tells about it) or choose another port."
+                ) from error
             raise InputError(
                 f"Cannot serve at {host}:{port}: {error.strerror}. Choose another port or host."
             ) from error
@@ -158,6 +194,23 @@ def _bracketed(host: str) -> str:
 def service_folder() -> Path:
     """A new private folder for the service's files; its name ends in the process id."""
     return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, suffix=f"-{os.getpid()}"))
+
+
+@contextlib.contextmanager
+def kept_folder(folder: Path) -> Iterator[Path]:
+    """A folder whose jobs outlive the service, locked for this one. Raises InputError and OutputError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(folder / LOCK_NAME, "w")  # noqa: SIM115 closed below
+    except OSError as error:
+        raise OutputError(f"Cannot keep jobs in '{folder}' ({error.strerror}): choose another folder.") from error
+    with lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(f"Another service keeps its jobs in '{folder}': choose another folder.") from error
+        yield folder
 
 
 def clear_stale_folders() -> None:

@@ -1,11 +1,12 @@
-"""Jobs of the service: their files, the messages kept of them on disk, and the queue that is fair to every client."""
+"""Jobs of the service: their files, and the messages kept of them on disk; what a restart needs lies there too."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,17 +14,23 @@ from pathlib import Path
 import msgpack
 
 from blender_addon.protocol.codec import decode, encode
+from blender_addon.protocol.errors import InputError
 from blender_addon.protocol.messages import JobSummary, Submit
 
-LOG_NAME = "messages.bin"
-REQUEST_NAME = "request.msgpack"
+LOG_NAME, INDEX_NAME = "messages.bin", "messages.index"
+RECORD_NAME, REQUEST_NAME = "job.json", "request.msgpack"
+KEPT_FILES = (LOG_NAME, INDEX_NAME, RECORD_NAME, REQUEST_NAME)
+ENDED = ("finished", "failed", "cancelled")
 
 
 class MessageLog:
-    """The kept messages of one job in a file, number i being its sequence number; only their places are in memory."""
+    """The kept messages of one job in a file, number i being its sequence number; only their places are in memory.
+
+    A second file lists the sizes of the messages that clients may have seen, for a service that starts again.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._index = path, path.with_name(INDEX_NAME)
         self._places: list[tuple[int, tuple[int, ...]]] = []
         self.n_bytes = 0
 
@@ -41,8 +48,23 @@ class MessageLog:
 
     def note(self, sizes: Sequence[int]) -> None:
         """Takes note of a message of these part sizes that a worker has written after the last known one."""
+        with open(self._index, "ab") as index:
+            index.write(msgpack.packb(list(sizes)))
+        self._take_note(sizes)
+
+    def _take_note(self, sizes: Sequence[int]) -> None:
         self._places.append((self.n_bytes, tuple(sizes)))
         self.n_bytes += sum(sizes)
+
+    def restore(self) -> None:
+        """Reads the index of a former run and cuts off what no client has seen. Raises OSError and ValueError."""
+        with open(self._index, "rb") as index:
+            for sizes in msgpack.Unpacker(index, max_buffer_size=1 << 20):
+                self._take_note([int(size) for size in sizes])
+        with open(self._path, "r+b") as file:
+            if os.fstat(file.fileno()).st_size < self.n_bytes:
+                raise ValueError("the messages are shorter than their index says")
+            file.truncate(self.n_bytes)
 
     def read(self, sequence: int) -> list[bytes]:
         """The parts of the message with this sequence number."""
@@ -66,6 +88,7 @@ class Job:
     total: int = 0
     received: dict[str, int] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.time)  # seconds since the epoch
     log: MessageLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,16 +97,28 @@ class Job:
     @property
     def has_ended(self) -> bool:
         """Whether the job has finished, failed or been cancelled."""
-        return self.state in ("finished", "failed", "cancelled")
+        return self.state in ENDED
 
     def expected(self, upload: str) -> int:
         """The size in bytes that the client announced for an upload."""
         return self.request.audio_size if upload == "audio" else self.request.portrait_size
 
     @property
+    def announced_bytes(self) -> int:
+        """The bytes of the files that the client announced."""
+        return self.request.audio_size + self.request.portrait_size
+
+    @property
     def is_whole(self) -> bool:
         """Whether every announced byte has come."""
         return all(self.received.get(upload, 0) == self.expected(upload) for upload in ("audio", "portrait"))
+
+    def record(self) -> None:
+        """Writes down whose job it is and how far, complete or not at all."""
+        fields = {"client": self.client, "state": self.state, "since": self.since, "changed": time.time()}
+        partial = self.folder / f"{RECORD_NAME}.part"
+        partial.write_text(json.dumps(fields), encoding="utf-8")
+        os.replace(partial, self.folder / RECORD_NAME)
 
     def summary(self, position: int) -> JobSummary:
         """The job as a line of the service's status."""
@@ -147,9 +182,25 @@ class JobStore:
     def end(self, job: Job, state: str) -> None:
         """Marks a job as ended and removes all its files but the kept messages."""
         job.state, job.touched = state, time.monotonic()
+        with contextlib.suppress(OSError):  # a full disk; a restart would make the shot again
+            job.record()
         for path in job.folder.iterdir():
-            if path.name != LOG_NAME:
+            if path.name not in KEPT_FILES:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def restore(self) -> list[Job]:
+        """The jobs that a former run left, ended ones with their results; gives those to be made, oldest first.
+
+        What cannot be read is removed.
+        """
+        for folder in sorted(path for path in self._root.iterdir() if path.is_dir()):
+            try:
+                job = _restored(folder)
+            except (OSError, ValueError, KeyError, TypeError, InputError):
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            self._jobs[job.name] = job
+        return sorted((job for job in self if not job.has_ended), key=lambda job: job.since)
 
     def remove(self, job: Job) -> None:
         """Forgets a job and its files."""
@@ -174,62 +225,19 @@ class JobStore:
         return removed
 
 
-class FairQueue:
-    """Waiting jobs: clients take turns, whoever was served longest ago first; each client's own jobs in order."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[str]] = {}
-        self._last_turn: dict[str, int] = {}
-        self._turn = 0
-
-    def __len__(self) -> int:
-        return sum(len(jobs) for jobs in self._waiting.values())
-
-    def count(self, client: str) -> int:
-        """How many jobs of a client wait."""
-        return len(self._waiting.get(client, ()))
-
-    def push(self, job: str, client: str) -> None:
-        """Adds a job at the end of its client's line."""
-        self._waiting.setdefault(client, deque()).append(job)
-
-    def pop(self) -> str | None:
-        """The job whose turn it is, or None where nobody waits."""
-        if not self._waiting:
-            return None
-        client = _next_client(self._waiting, self._last_turn)
-        self._turn += 1
-        self._last_turn[client] = self._turn
-        job = self._waiting[client].popleft()
-        if not self._waiting[client]:
-            del self._waiting[client]
-        if len(self._last_turn) > 1000:
-            del self._last_turn[min(self._last_turn, key=self._last_turn.get)]
-        return job
-
-    def remove(self, job: str) -> bool:
-        """Takes a job out of its line. Returns whether it waited."""
-        for client, jobs in self._waiting.items():
-            if job in jobs:
-                jobs.remove(job)
-                if not jobs:
-                    del self._waiting[client]
-                return True
-        return False
-
-    def order(self) -> list[str]:
-        """The waiting jobs in the order in which they would run if nobody else came."""
-        waiting = {client: deque(jobs) for client, jobs in self._waiting.items()}
-        last_turn, turn, order = dict(self._last_turn), self._turn, []
-        while waiting:
-            client = _next_client(waiting, last_turn)
-            turn += 1
-            last_turn[client] = turn
-            order.append(waiting[client].popleft())
-            if not waiting[client]:
-                del waiting[client]
-        return order
-
-
-def _next_client(waiting: dict[str, deque[str]], last_turn: dict[str, int]) -> str:
-    return min(waiting, key=lambda client: last_turn.get(client, 0))
+def _restored(folder: Path) -> Job:
+    """The job of a folder that a former run left. Raises OSError, ValueError, KeyError, TypeError, InputError."""
+    fields = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
+    state, since = str(fields["state"]), float(fields["since"])
+    if state not in (*ENDED, "queued"):
+        raise ValueError(f"a job cannot go on from the state {state}")
+    request = replace(read_request(folder), curves=None)
+    job = Job(folder.name, str(fields["client"]), folder, request, state=state, since=since)
+    for upload in ("audio", "portrait"):
+        if state == "queued" and job.expected(upload):
+            job.received[upload] = upload_path(folder, request, upload).stat().st_size
+    if state == "queued" and not job.is_whole:
+        raise ValueError("the job's files are not whole")
+    job.log.restore()
+    job.touched = time.monotonic() - max(0.0, time.time() - float(fields["changed"]))
+    return job

@@ -90,6 +90,14 @@ class Peer:
         router.send_multipart([self.identity, *parts], zmq.NOBLOCK)
 
 
+def account_of(frame: zmq.Frame) -> str:
+    """The public key with which a client of another machine was let in, which it cannot choose; else nothing."""
+    try:
+        return str(frame.get("User-Id"))
+    except (zmq.ZMQError, KeyError):
+        return ""
+
+
 def send_waiting(router: zmq.Socket, peers: dict[bytes, Peer], store: JobStore) -> float:
     """Sends to every client what its socket takes and forgets those that are gone.
 

@@ -10,18 +10,19 @@ import contextlib
 import hmac
 import logging
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
+from backend.admission import ServiceLimits, reason_to_decline
 from backend.errors import InputError, ProtocolError
-from backend.jobs import FairQueue, Job, JobStore
-from backend.peers import Peer, send_waiting
+from backend.fair_queue import FairQueue
+from backend.jobs import Job, JobStore
+from backend.metrics import Metrics, gauges_of
+from backend.peers import Peer, account_of, send_waiting
 from backend.worker_pool import WorkerPool, WorkerProcess
 from blender_addon.protocol.codec import decode, encode, version_sentence
 from blender_addon.protocol.messages import (
@@ -34,6 +35,7 @@ from blender_addon.protocol.messages import (
     Failed,
     Finished,
     Hello,
+    Notice,
     Ping,
     Pong,
     Progress,
@@ -52,23 +54,10 @@ PROGRAM = "emorig"
 TICK_SECONDS = 0.1
 FAREWELL_SECONDS = 0.5
 CARE_SECONDS = 10.0
+MEASURE_SECONDS = 1.0
 PRESENT_SECONDS = 15.0  # a client that listens sends a ping every 2 s
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ServiceLimits:
-    """What the service takes on: waiting jobs in all and per client, ended jobs kept, their bytes and their age."""
-
-    queued: int = 64
-    queued_per_client: int = 16
-    kept_jobs: int = 64
-    kept_bytes: int = 8 << 30
-    kept_seconds: float = 24 * 3600.0
-    upload_seconds: float = 600.0
-    silent_seconds: float = 600.0
-    free_disk_bytes: int = 1 << 30
 
 
 class Service:
@@ -83,12 +72,15 @@ class Service:
         root: Path,
         limits: ServiceLimits,
         stop: threading.Event,
+        parks: bool = False,
     ) -> None:
+        self.metrics = Metrics()
+        self._parks = parks
         self.name = secrets.token_hex(8)
         self._router, self._pool, self._token, self._root = router, pool, token, root
         self._limits, self._stop = limits, stop
         self._started = time.monotonic()
-        self._next_care = 0.0
+        self._next_care = self._next_measure = 0.0
         self._peers: dict[bytes, Peer] = {}
         self._queue = FairQueue()
         self._store = JobStore(
@@ -104,10 +96,11 @@ class Service:
         }
 
     def run(self) -> None:
-        """Serves until stop is set; then tells the clients and leaves no job and no process behind."""
+        """Serves until stop is set; then leaves no process behind, and no job but those that are parked on disk."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._pool.notes, zmq.POLLIN)
+        self._take_up_parked()
         wait = 0.0
         while not self._stop.is_set():
             self._pool.start()
@@ -117,24 +110,33 @@ class Service:
             self._watch_workers()
             self._dispatch()
             self._care()
+            self._measure()
             wait = send_waiting(self._router, self._peers, self._store)
         self._end_all()
+
+    def _take_up_parked(self) -> None:
+        """Goes on with what a former run has parked; a shot that was being made starts again."""
+        for job in self._store.restore() if self._parks else ():
+            if len(job.log) > 1:
+                self._keep(job, Notice(job.name, len(job.log), "The backend was restarted: the shot starts again."))
+            self._queue.push(job.name, job.client, priority=job.request.priority)
+            log.info("job %s was parked and waits again", job.name)
 
     def _read_clients(self) -> None:
         for _ in range(64):
             try:
-                identity, *parts = self._router.recv_multipart(zmq.NOBLOCK)
+                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self._answer(identity, parts)
+            self._answer(frames[0].bytes, [frame.bytes for frame in frames[1:]], account_of(frames[0]))
 
-    def _answer(self, identity: bytes, parts: Sequence[bytes]) -> None:
+    def _answer(self, identity: bytes, parts: Sequence[bytes], account: str) -> None:
         """One message of a client; nothing that it holds may stop the service."""
         try:
             message = decode(parts)
             peer = self._peers.get(identity)
             if isinstance(message, Hello):
-                self._on_hello(identity, message)
+                self._on_hello(identity, message, account)
             elif peer is None:
                 self._refuse(identity, "hello", "Say hello with the token first.")
             elif type(message) in self._handlers:
@@ -150,10 +152,11 @@ class Service:
             self._refuse(identity, "internal", "The backend could not handle the message; its log says more.")
 
     def _refuse(self, identity: bytes, code: str, reason: str) -> None:
+        self.metrics.count("emorig_refusals_total", label=f"reason={code}")
         with contextlib.suppress(zmq.ZMQError):
             self._router.send_multipart([identity, *encode(Refused(code, reason[:MAX_TEXT]))], zmq.NOBLOCK)
 
-    def _on_hello(self, identity: bytes, hello: Hello) -> None:
+    def _on_hello(self, identity: bytes, hello: Hello, account: str) -> None:
         common = set(hello.versions) & set(SUPPORTED_VERSIONS)
         if not common:
             theirs = " or ".join(str(v) for v in hello.versions)
@@ -163,8 +166,10 @@ class Service:
             self._refuse(
                 identity, "token", "The token is not this backend's: take the one that it printed at its start."
             )
+        elif identity not in self._peers and len(self._peers) >= self._limits.clients:
+            self._refuse(identity, "hello", f"The backend is busy: {len(self._peers)} clients are connected already.")
         else:
-            peer = self._peers[identity] = Peer(identity, hello.client)
+            peer = self._peers[identity] = Peer(identity, account or hello.client)
             device = ", ".join(worker.device for worker in self._pool.workers)
             peer.reply(Welcome(max(common), self.name, PROGRAM, device, RENDERERS))
 
@@ -176,28 +181,15 @@ class Service:
         if job is not None:
             self._store.remove(job)
         self._root.mkdir(mode=0o700, exist_ok=True)  # systems clear old temporary folders
-        if (reason := self._reason_to_decline(peer, request)) is not None:
+        reason = reason_to_decline(
+            request, peer.client, store=self._store, queue=self._queue, limits=self._limits, root=self._root
+        )
+        if reason is not None:
+            self.metrics.count("emorig_jobs_declined_total")
             peer.reply(Failed(request.job, NOT_KEPT, reason))
             return
         job = self._store.add(request, peer.client)
         self._follow(peer, job, NOT_KEPT)
-
-    def _reason_to_decline(self, peer: Peer, request: Submit) -> str | None:
-        n_waiting = len(self._queue) + sum(job.state == "receiving" for job in self._store)
-        if n_waiting >= self._limits.queued:
-            return (
-                f"The backend is busy: {n_waiting} shots are waiting already; send this one again when some are done."
-            )
-        own = self._queue.count(peer.client)
-        own += sum(job.state == "receiving" and job.client == peer.client for job in self._store)
-        if own >= self._limits.queued_per_client:
-            return (
-                f"The backend is busy: {own} of your shots are waiting already; send this one again when some are done."
-            )
-        needed = request.audio_size + request.portrait_size + self._limits.free_disk_bytes
-        if shutil.disk_usage(self._root).free < needed:
-            return "The backend's disk is full: free some space on its machine and send the shot again."
-        return None
 
     def _on_upload(self, peer: Peer, part: UploadPart) -> None:
         job = self._store.get(part.job)
@@ -216,8 +208,11 @@ class Service:
 
     def _accept(self, job: Job) -> None:
         job.state = "queued"
-        self._queue.push(job.name, job.client)
+        self._queue.push(job.name, job.client, priority=job.request.priority)
+        self.metrics.count("emorig_jobs_accepted_total")
         self._keep(job, Accepted(job.name, len(job.log), self._position(job.name)))
+        with contextlib.suppress(OSError):  # a full disk; the job would not outlive this run
+            job.record()
 
     def _position(self, job: str) -> int:
         """The job's place in the queue, 1 for the next; 0 when it need not wait."""
@@ -263,19 +258,27 @@ class Service:
         peer.reply(Pong(ping.stamp))
 
     def _on_status(self, peer: Peer, _request: StatusRequest) -> None:
+        peer.reply(self._status(with_jobs=True))
+
+    def _status(self, *, with_jobs: bool) -> Status:
         jobs, now = list(self._store), time.monotonic()
-        peer.reply(
-            Status(
-                seconds=now - self._started,
-                device=", ".join(worker.device for worker in self._pool.workers),
-                workers=tuple(worker.pid for worker in self._pool.workers),
-                n_clients=sum(now - peer.last_heard < PRESENT_SECONDS for peer in self._peers.values()),
-                n_queued=len(self._queue),
-                n_running=sum(job.state == "running" for job in jobs),
-                kept_bytes=self._store.kept_bytes,
-                jobs=tuple(job.summary(self._position(job.name)) for job in jobs),
-            )
+        return Status(
+            seconds=now - self._started,
+            device=", ".join(worker.device for worker in self._pool.workers),
+            workers=tuple(worker.pid for worker in self._pool.workers),
+            n_clients=sum(now - peer.last_heard < PRESENT_SECONDS for peer in self._peers.values()),
+            n_queued=len(self._queue),
+            n_running=sum(job.state == "running" for job in jobs),
+            kept_bytes=self._store.kept_bytes,
+            jobs=tuple(job.summary(self._position(job.name)) for job in jobs) if with_jobs else (),
         )
+
+    def _measure(self) -> None:
+        """Renews the gauges once a second; whoever reads them does not touch the service's state."""
+        if time.monotonic() < self._next_measure:
+            return
+        self._next_measure = time.monotonic() + MEASURE_SECONDS
+        self.metrics.gauges = gauges_of(self._status(with_jobs=False))
 
     def _dispatch(self) -> None:
         """Gives waiting jobs to free workers."""
@@ -326,6 +329,7 @@ class Service:
 
     def _bury(self, worker: WorkerProcess, code: int) -> None:
         self._read_workers()
+        self.metrics.count("emorig_worker_deaths_total")
         log.error("the worker on %s has died with exit code %d", worker.device, code)
         job = self._store.get(worker.job) if worker.job else None
         worker.forget()
@@ -337,6 +341,10 @@ class Service:
     def _end(self, job: Job, message: Finished | Failed | Cancelled) -> None:
         self._store.end(job, type(message).__name__.lower())
         self._keep(job, message)
+        self.metrics.count("emorig_jobs_ended_total", label=f"state={job.state}")
+        if isinstance(message, Finished):
+            self.metrics.count("emorig_frames_total", message.n_frames)
+            self.metrics.count("emorig_job_seconds_total", message.seconds)
         log.info("job %s: %s", job.name, job.state)
 
     def _keep(self, job: Job, message: object) -> None:
@@ -367,11 +375,12 @@ class Service:
             log.info("job %s is kept no longer", job.name)
 
     def _end_all(self) -> None:
-        """Ends what is not done, tells the clients, and gives the sockets a moment to send it."""
+        """Parks or ends what is not done, tells the clients, and gives the sockets a moment to send it."""
         for worker in self._pool.workers:
             worker.kill()
         for job in self._store:
-            if not job.has_ended:
+            is_parked = self._parks and job.state in ("queued", "running")
+            if not job.has_ended and not is_parked:
                 self._end(job, Failed(job.name, len(job.log), "The backend was stopped: send the shot again."))
         end = time.monotonic() + FAREWELL_SECONDS
         while (wait := send_waiting(self._router, self._peers, self._store)) < FAREWELL_SECONDS:

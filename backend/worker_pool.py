@@ -127,11 +127,10 @@ class WorkerProcess:
 
 
 def _environment(device: str) -> dict[str, str]:
-    """The worker's environment: this process's import path, and only its own CUDA device."""
+    """The worker's environment: this process's import path, and only its own CUDA device, if any."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    if device.startswith("cuda:"):
-        environment["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+    environment["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:") if device.startswith("cuda:") else ""
     return environment
 
 

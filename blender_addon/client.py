@@ -126,10 +126,12 @@ class Client:
         curves: AnimationCurves | None = None,
         frame_encoding: str = "jpeg",
         frame_size: int | None = None,
+        priority: int = 0,
     ) -> str:
         """Hands in a shot as the bytes of its files and returns the job's name; poll() sends what remains of them.
 
-        portrait None: curves alone. curves: edited curves to render. frame_encoding, frame_size: see messages.Submit.
+        portrait None: curves alone. curves: edited curves to render. frame_encoding, frame_size and priority: see
+        messages.Submit.
         """
         request = Submit(
             job=new_job_name(),
@@ -142,6 +144,7 @@ class Client:
             curves=curves,
             frame_encoding=frame_encoding,
             frame_size=frame_size,
+            priority=priority,
         )
         job = RemoteJob(request.job, request, {"audio": audio, "portrait": portrait or b""})
         self._jobs[request.job] = job

@@ -108,6 +108,8 @@ class RemoteJob:
         return [message]
 
     def _take_video(self, part: VideoPart) -> list[object]:
+        if part.offset == 0:
+            self._video = bytearray()  # a backend that was restarted makes the video again
         if part.offset != len(self._video):
             raise ProtocolError(f"The video's bytes should go on at {len(self._video)}, got {part.offset}.")
         self._video += part.data

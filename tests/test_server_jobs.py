@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend.jobs import FairQueue, JobStore, MessageLog, upload_path
+from backend.fair_queue import FairQueue
+from backend.jobs import KEPT_FILES, JobStore, MessageLog, upload_path
 from blender_addon.protocol.messages import Submit, new_job_name
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import EmotionTrack
@@ -112,7 +113,7 @@ def test_an_ended_job_keeps_its_messages_and_no_other_file(tmp_path):
     (job.folder / "scratch" / "frame").write_bytes(b"x")
     job.log.append([b"kept"])
     store.end(job, "finished")
-    assert [path.name for path in job.folder.iterdir()] == ["messages.bin"]
+    assert {path.name for path in job.folder.iterdir()} == set(KEPT_FILES)
     assert job.log.read(0) == [b"kept"]
 
 

@@ -107,7 +107,8 @@ class Submit:
 
     audio_size and portrait_size: bytes of the encoded files (WAV, MP3, JPEG …); portrait_size 0 asks for curves alone.
     curves: edited curves to render instead of predicting them. frame_encoding: how frames come back, one of
-    FRAME_ENCODINGS. frame_size: shorter side of those frames in pixels, None as rendered.
+    FRAME_ENCODINGS. frame_size: shorter side of those frames in pixels, None as rendered. priority: among the client's
+    own waiting shots, higher first, -100 to 100.
     """
 
     job: str
@@ -120,6 +121,7 @@ class Submit:
     curves: AnimationCurves | None = None
     frame_encoding: str = "jpeg"
     frame_size: int | None = None
+    priority: int = 0
 
     def __post_init__(self) -> None:
         _require_job(self.job)
@@ -131,6 +133,7 @@ class Submit:
         _require(self.frame_encoding in FRAME_ENCODINGS, f"Frames should be encoded as one of {known}.")
         if self.frame_size is not None:
             _require_range(self.frame_size, 16, MAX_FRAME_SIDE, "The size of frames in pixels")
+        _require_range(self.priority, -100, 100, "A shot's priority")
 
 
 @dataclass(frozen=True)
