@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from curve_samples import performance_curves
 
-from backend.export.formats import write_curves
+from backend.export.formats import read_curves, write_curves
 from backend.export.options import ExportOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,6 +204,34 @@ def test_blender_imports_the_same_values(folder, curves, file):
     assert 0.15 < result["size"] < 0.5
     # Turned to its left by 0.245 rad in the last frame: the left ear goes back, to Blender's +Y.
     assert result["across"][1] == pytest.approx(np.sin(0.245), abs=0.03)
+
+
+RESAVE = """
+import bpy, sys
+source, target = sys.argv[-2:]
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+scene.render.fps, scene.frame_start, scene.frame_end = 30, 0, 59
+bpy.ops.import_scene.gltf(filepath=source)
+if target.endswith('.fbx'):
+    bpy.ops.export_scene.fbx(filepath=target, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
+                             bake_anim_simplify_factor=0)
+else:
+    bpy.ops.export_scene.gltf(filepath=target)
+"""
+
+
+@pytest.mark.blender
+@pytest.mark.parametrize("file", ["b.fbx", "b.glb"])
+def test_what_blender_writes_is_read(folder, curves, file):
+    if not BPY.exists():
+        pytest.skip("needs bpy: make env-bpy")
+    subprocess.run([BPY, "-c", RESAVE, folder / "a.glb", folder / file], capture_output=True, timeout=120, check=True)
+    back, _ = read_curves(folder / file)
+    assert back.n_frames == curves.n_frames and back.frame_rate == 30.0
+    order = [back.names.index(name) for name in curves.names]
+    assert np.abs(back.weights[:, order] - curves.weights).max() < 1e-4
+    assert np.abs(np.abs((back.head_rotation * curves.head_rotation).sum(1)) - 1).max() < 1e-5
 
 
 GODOT = """extends SceneTree

@@ -276,7 +276,7 @@ def read(path: Path) -> AnimationCurves:
     turns = {}
     for name, curves in turned.items():
         columns = [np.interp(grid, *curves[f"d|{axis}"]) if f"d|{axis}" in curves else 0.0 * grid for axis in "XYZ"]
-        turns[name] = FBX_ANGLES.quaternions(np.stack(columns, axis=1))
+        turns[name] = _without_axes(FBX_ANGLES.quaternions(np.stack(columns, axis=1)))
     return assembled(
         canonical_names(tuple(tracks)),
         weights,
@@ -285,6 +285,16 @@ def read(path: Path) -> AnimationCurves:
         left_eye=turns.get("LeftEye"),
         right_eye=turns.get("RightEye"),
     )
+
+
+def _without_axes(turn: np.ndarray) -> np.ndarray:
+    """Rotations (n, 4) without the change of axes that exporters put on an object, a rotation of the cube."""
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.from_quat(turn[:, [1, 2, 3, 0]])
+    cube = Rotation.create_group("O")
+    nearest = cube[int(np.argmin((cube.inv() * turns[0]).magnitude()))]
+    return (turns * nearest.inv()).as_quat()[:, [3, 0, 1, 2]]
 
 
 class _Links:
