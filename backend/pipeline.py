@@ -17,6 +17,7 @@ from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
 if TYPE_CHECKING:
+    from backend.inference.emotion_video import EmotionVideo
     from backend.inference.performance import Performance
     from backend.inference.speech import Articulation, SpeechArticulator
     from backend.portrait.analysis import Portrait
@@ -31,7 +32,7 @@ class Shot:
 
     portrait: Path | bytes | None
     audio: Path | bytes
-    emotion: EmotionTrack
+    emotion: EmotionTrack | EmotionVideo
     options: ShotOptions
 
 
@@ -70,6 +71,7 @@ def run_shot(
     """
     from backend.audio.waveform import load_waveform
     from backend.curves.convert import curves_from_performance
+    from backend.inference.emotion_video import displacement_of
     from backend.inference.performance import perform
 
     notices: list[str] = []
@@ -89,7 +91,8 @@ def run_shot(
     for notice in notices:
         sink.notice(notice)
     emotion = shot.emotion.sample(options.frame_rate, len(articulation.weights))
-    performance = perform(articulation, emotion, options=options)
+    displacement = displacement_of(shot.emotion, options.frame_rate, len(articulation.weights))
+    performance = perform(articulation, emotion, options=options, displacement=displacement)
     coefficients = make_coefficients(performance, portrait)
     curves = curves_from_performance(performance, coefficients, articulation.phones)
     sink.curves(curves)
@@ -218,6 +221,7 @@ def render_video(
 
     renderer = WarpRenderer(portrait, size=options.size)
     width, height = renderer.frame_size
+    label = None if label is None else label.of(coefficients)
     with VideoWriter(
         video_path,
         width=width,
@@ -259,8 +263,12 @@ def _stages(sink: ShotSink) -> Callable[[str], None]:
     return stage
 
 
-def read_emotion(text: str) -> EmotionTrack:
-    """An emotion track from keyframes in text or from a JSON file's path. Raises InputError."""
+def read_emotion(text: str) -> EmotionTrack | EmotionVideo:
+    """An emotion from keyframes in text, from a JSON file's path or from 'video:' and a video's. Raises InputError."""
+    if text.startswith("video:"):
+        from backend.inference.emotion_video import EmotionVideo
+
+        return EmotionVideo(Path(text.removeprefix("video:")))
     if not text.endswith(".json"):
         return EmotionTrack.parse(text)
     try:

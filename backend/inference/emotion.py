@@ -92,7 +92,12 @@ def emotion_layer(
     """
     followed = _follow(emotion, frame_rate)
     followed = followed * _breathing(len(emotion), frame_rate, seed)[:, None]
-    layer = followed @ apex_weights()
+    return giving_way(followed @ apex_weights(), lips, activity)
+
+
+def giving_way(displacement: np.ndarray, lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
+    """An emotion's displacement (n_frames, 64) where it gives way to the speech of lips (n_frames, 64)."""
+    layer = np.array(displacement, np.float64)
     layer[:, _columns(LIP_OPENING)] *= 1.0 - lip_closure(lips, activity)[:, None]
     layer[:, CHANNEL_INDEX["jawOpen"]] *= 1.0 - (1.0 - JAW_WHILE_SPEAKING) * activity
     rounding = np.clip(lips[:, _columns(("mouthPucker", "mouthFunnel"))].sum(1), 0.0, 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.inference.emotion import emotion_layer
+from backend.inference.emotion import emotion_layer, giving_way
 from backend.inference.liveliness import blink_layer, brow_layer, gaze_layer, head_motion
 from backend.inference.speech import Articulation
 from blender_addon.protocol.options import ShotOptions
@@ -36,14 +36,21 @@ class Performance:
         return len(self.head_rotation)
 
 
-def perform(articulation: Articulation, emotion: np.ndarray, *, options: ShotOptions) -> Performance:
-    """Builds the layers from the speech and the emotion weights (n_frames, 7), each with its strength; seeded."""
+def perform(
+    articulation: Articulation, emotion: np.ndarray, *, options: ShotOptions, displacement: np.ndarray | None = None
+) -> Performance:
+    """Builds the layers from the speech and the emotion weights (n_frames, 7), each with its strength; seeded.
+
+    displacement (n_frames, 64): what an emotion video adds beside the weights' own emotion.
+    """
     rate, seed, activity = options.frame_rate, options.seed, articulation.activity
     lips = articulation.weights * options.strength("lips")
+    felt = emotion_layer(emotion, lips, activity=activity, frame_rate=rate, seed=seed)
+    if displacement is not None:
+        felt = felt + giving_way(displacement, lips, activity)
     layers = {
         "lips": lips,
-        "emotion": options.strength("emotion")
-        * emotion_layer(emotion, lips, activity=activity, frame_rate=rate, seed=seed),
+        "emotion": options.strength("emotion") * felt,
         "brows": options.strength("brows") * brow_layer(articulation.accents, emotion, frame_rate=rate, seed=seed),
         "blinks": options.strength("blinks") * blink_layer(activity, emotion, frame_rate=rate, seed=seed),
         "gaze": options.strength("gaze") * gaze_layer(activity, frame_rate=rate, seed=seed),

@@ -33,6 +33,8 @@ _REGIONS = {
 _LANDMARK_REGIONS = ((0, 1), (list(_REGIONS).index("eyeballs"),))
 """Numbers of the regions that bear landmarks: skin, and what bears the irises."""
 _EYEBALLS = (slice(21451, 23021), slice(23021, 24591))
+_IRIS_RINGS = ((0.059, (0.16, 0.09, 0.05)), (0.022, (0.005, 0.005, 0.005)))
+"""Decimetres from the eye's axis, and the linear albedo within: iris, then pupil."""
 GAZE_YAW, GAZE_PITCH = np.radians(30.0), np.radians(25.0)
 """What an eyeLook channel at 1 turns an eyeball by."""
 TRANSPARENT = "wet"
@@ -57,6 +59,7 @@ def load_ict(path: Path, name: str = "ict") -> FaceModel:
     shift = _to_embedded(neutral, marks)
     names, basis = channels(parts["expression_names"], parts["expression"] / np.float32(CENTIMETRES_PER_DECIMETRE))
     _turn_eyeballs(names, basis, neutral)
+    _paint_irises(colors, neutral)
     return assembled(
         name,
         neutral + shift,
@@ -102,6 +105,17 @@ def _turn_eyeballs(names: tuple[str, ...], basis: np.ndarray, neutral: np.ndarra
         for way, angles in turns.items():
             turned = points @ rotation_matrix(np.array(angles)).T
             basis[names.index(f"eyeLook{way}{side}"), ball] += (turned - points).astype(np.float32)
+
+
+def _paint_irises(colors: np.ndarray, neutral: np.ndarray) -> None:
+    """Colours (n_vertices, 3) of the published mesh's irises and pupils, which look along +Z."""
+    if len(neutral) != N_VERTICES:
+        return
+    for ball in _EYEBALLS:
+        points = neutral[ball] - neutral[ball].mean(0)
+        from_axis = np.where(points[:, 2] > 0, np.hypot(points[:, 0], points[:, 1]), np.inf)
+        for radius, color in _IRIS_RINGS:
+            colors[ball][from_axis < radius] = color
 
 
 def _channel_name(shape: str) -> str:
