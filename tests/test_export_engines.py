@@ -132,6 +132,36 @@ def test_three_plays_the_morphs_in_a_browser(folder, served, curves):
     assert np.abs(np.abs((heads * curves.head_rotation[list(FRAMES)]).sum(1)) - 1).max() < 1e-5
 
 
+READ_FBX = """
+import * as THREE from 'three';
+import fs from 'fs';
+globalThis.window = globalThis.self = globalThis;
+const { FBXLoader } = await import('three/examples/jsm/loaders/FBXLoader.js');
+const data = fs.readFileSync(process.argv.at(-1));
+const scene = new FBXLoader().parse(data.buffer.slice(data.byteOffset, data.byteOffset + data.length), '');
+const face = scene.getObjectByName('Face'), head = scene.getObjectByName('Head');
+const mixer = new THREE.AnimationMixer(scene);
+mixer.clipAction(scene.animations[0]).play();
+console.log('RESULT' + JSON.stringify(TIMES.map((time) => {
+  mixer.setTime(time);
+  return [NAMES.map((name) => face.morphTargetInfluences[face.morphTargetDictionary[name]]), head.quaternion.toArray()];
+})));
+"""
+
+
+def test_three_reads_the_fbx(folder, node_packages, curves):
+    times = [frame / curves.frame_rate for frame in FRAMES]
+    script = node_packages.parent / "read_fbx.mjs"
+    script.write_text(READ_FBX.replace("TIMES", json.dumps(times)).replace("NAMES", json.dumps(CHANNELS)))
+    done = subprocess.run(["node", script, folder / "a.fbx"], capture_output=True, text=True, timeout=120)
+    found = re.search(r"RESULT(.*)", done.stdout)
+    assert found, done.stderr[-800:]
+    played = json.loads(found.group(1))
+    assert np.abs(np.array([weights for weights, _ in played]) - wanted(curves)).max() < 1e-4
+    heads = np.array([head for _, head in played])[:, [3, 0, 1, 2]]
+    assert np.abs(np.abs((heads * curves.head_rotation[list(FRAMES)]).sum(1)) - 1).max() < 1e-5
+
+
 def test_usd_validators_find_no_error(folder):
     from pxr import Usd
 
