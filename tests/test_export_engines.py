@@ -243,21 +243,19 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 scene = bpy.context.scene
 scene.render.fps, scene.frame_start, scene.frame_end = 30, 0, 59
 bpy.ops.import_scene.gltf(filepath=source)
-if target.endswith('.fbx'):
-    bpy.ops.export_scene.fbx(filepath=target, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
-                             bake_anim_simplify_factor=0)
-else:
-    bpy.ops.export_scene.gltf(filepath=target)
+bpy.ops.export_scene.fbx(filepath=target, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
+                         bake_anim_simplify_factor=0)
 """
 
 
 @pytest.mark.blender
-@pytest.mark.parametrize("file", ["b.fbx", "b.glb"])
-def test_what_blender_writes_is_read(folder, curves, file):
+def test_what_blender_writes_is_read(folder, curves):
     if not BPY.exists():
         pytest.skip("needs bpy: make env-bpy")
-    subprocess.run([BPY, "-c", RESAVE, folder / "a.glb", folder / file], capture_output=True, timeout=120, check=True)
-    back, _ = read_curves(folder / file)
+    subprocess.run(
+        [BPY, "-c", RESAVE, folder / "a.glb", folder / "b.fbx"], capture_output=True, timeout=120, check=True
+    )
+    back, _ = read_curves(folder / "b.fbx")
     assert back.n_frames == curves.n_frames and back.frame_rate == 30.0
     order = [back.names.index(name) for name in curves.names]
     assert np.abs(back.weights[:, order] - curves.weights).max() < 1e-4
