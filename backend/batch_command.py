@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ def batch(
         str, typer.Option("--name", help="Folder of each job, of {index} {audio} {portrait} {emotion} …")
     ] = "",
     workers: Annotated[
-        int | None, typer.Option(help="Processes (with --ray: actors); half the cores if not given.")
+        int | None, typer.Option(help="Processes, half the cores if not given; actors with --ray.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep what is done and whole.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every job, make nothing.")] = False,
@@ -33,6 +32,5 @@ def batch(
     from backend.provenance import Marking
 
     marking = Marking.chosen(unmarked=unmarked, certificate=certificate, key=certificate_key, consent=consent)
-    n_workers = workers if workers is not None else max(1, (os.cpu_count() or 1) // 2)
-    options = BatchOptions(out, name or DEFAULT_NAME, n_workers, resume, ray, marking)
+    options = BatchOptions(out, name or DEFAULT_NAME, workers, resume, ray, marking)
     raise typer.Exit(rehearse(jobs, options) if dry_run else run_batch(jobs, options))

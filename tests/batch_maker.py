@@ -42,3 +42,16 @@ def make(job, out: Path, *, marking, report) -> dict:
         time.sleep(60)
     (folder / "curves.json").write_text(json.dumps({"made_of": order, "by": os.getpid()}))
     return {"folder": folder, "flags": ("look",) if order == "odd" else (), "seconds": 0.1}
+
+
+def on_ray(job, out: Path, *, marking, report, mark: Path) -> dict:
+    """make() on an actor; 'killed once' kills its process by a signal, as the system does for want of memory."""
+    import signal
+
+    order = job.audio.read_text()
+    if order == "killed once" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if order.startswith("slow"):
+        time.sleep(0.1)
+    return make(job, out, marking=marking, report=report)

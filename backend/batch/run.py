@@ -36,20 +36,28 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What was chosen for a batch. ray: a cluster's address, or None for processes here."""
+    """What was chosen for a batch. ray: a cluster's address, or None for processes here.
+
+    workers: how many make shots at a time; None: half the cores here, or what suits the cluster.
+    """
 
     out: Path
     template: str
-    workers: int
+    workers: int | None
     resume: bool
     ray: str | None
     marking: Marking
+
+    @property
+    def n_workers(self) -> int:
+        """How many processes run here."""
+        return self.workers if self.workers is not None else max(1, (os.cpu_count() or 1) // 2)
 
 
 def run_batch(jobs_file: Path, options: BatchOptions) -> int:
     """Makes all jobs of a file; 0 where every one is done, else 1. Raises InputError where it cannot start."""
     jobs, refused = read_jobs(jobs_file, template=options.template)
-    require_workers(options.workers)
+    require_workers(options.n_workers)
     ledger = Ledger(options.out)
     _clear_unfinished(options.out)
     with BatchConsole(len(jobs) + len(refused)) as console:
@@ -139,7 +147,7 @@ class _Run:
             from backend.batch.cluster import RayWorkers
 
             return RayWorkers(options.ray, options.out, marking=options.marking, n=options.workers)
-        return LocalWorkers(min(options.workers, n_jobs), options.out, marking=options.marking)
+        return LocalWorkers(min(options.n_workers, n_jobs), options.out, marking=options.marking)
 
     def _starts(self, job: BatchJob) -> bool:
         """Whether a job has to be made now: an equal one that is done is copied, one that runs is waited for."""
