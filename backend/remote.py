@@ -9,7 +9,7 @@ from backend.errors import AudioError, InputError, PortraitError
 from backend.pipeline import CancelledError, Shot, ShotResult, ShotSink
 from blender_addon.client import Client, Video
 from blender_addon.protocol.messages import Cancelled, Curves, Failed, Notice, Progress, Queued
-from blender_addon.protocol.types import AnimationCurves
+from blender_addon.protocol.types import AnimationCurves, EmotionTrack
 
 LOCAL = "local"
 
@@ -19,6 +19,8 @@ def run_remote_shot(shot: Shot, sink: ShotSink, *, address: str, video_path: Pat
 
     Raises InputError for what the user must mend, BackendUnavailableError where no backend answers.
     """
+    if not isinstance(shot.emotion, EmotionTrack):
+        raise InputError("An emotion video is tracked on this machine only: leave out --backend, or give keyframes.")
     audio = _read(shot.audio, AudioError, "audio")
     portrait = None if shot.portrait is None else _read(shot.portrait, PortraitError, "portrait")
     with Client(None if address == LOCAL else address) as client:
