@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bfm.channel_sets import channel_set
+from bfm.channel_sets import ChannelSet, channel_set
 from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_DIMS, FULL_ACTIVATION_SD
-from bfm.facs import AU_CHANNELS
 from bfm.model import FaceModel
 from bfm.retarget import solve
 from bfm.sequence import FittedSequence
@@ -41,7 +40,7 @@ def measured_units(model: FaceModel, fit: FittedSequence, weights: np.ndarray) -
         reach = np.linalg.norm(full[rows], axis=2)
         taking = (reach > _REACH * reach.max(1, keepdims=True)).any(0)
         others = weights.astype(np.float64)
-        others[:, _channels_of(region)] = 0.0
+        others[:, _channels_of(region, units)] = 0.0
         moved = (fit.measured - neutral)[:, taking] - np.tensordot(others, basis[:, taking], 1)
         intensities[:, rows] = solve(moved, full[rows][:, taking], tuple(units.names[row] for row in rows)).weights
     blinks = weights[:, [CHANNEL_INDEX[name] for name in _BLINKS]].mean(1)
@@ -49,6 +48,8 @@ def measured_units(model: FaceModel, fit: FittedSequence, weights: np.ndarray) -
     return units.names, intensities
 
 
-def _channels_of(units: tuple[int, ...]) -> list[int]:
-    """Columns of the channels that units move."""
-    return sorted({CHANNEL_INDEX[channel] for unit in units for channel in AU_CHANNELS[unit]})
+def _channels_of(region: tuple[int, ...], units: ChannelSet) -> list[int]:
+    """Columns of the channels that a region's units move more than any other unit does."""
+    strongest = units.weights.argmax(0)
+    rows = [units.names.index(f"AU{unit}") for unit in region]
+    return [column for column in np.flatnonzero(units.weights.any(0)) if strongest[column] in rows]
