@@ -31,6 +31,7 @@ MODULES = {
     "usd-core": "pxr",
     "c2pa-python": "c2pa",
     "pyyaml": "yaml",
+    "pillow": "PIL",
 }
 
 
