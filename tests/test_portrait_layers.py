@@ -175,10 +175,12 @@ def test_rest_weights_press_no_folds(plate):
 
 
 @pytest.mark.parametrize(("row", "is_upper"), [(UPPER_ROW, True), (LOWER_ROW, False)])
-def test_teeth_are_mirrored_and_never_brighter_than_their_enamel(row, is_upper):
+def test_teeth_are_nearly_mirrored_and_never_brighter_than_their_enamel(row, is_upper):
     enamel, gum = np.float32([200, 190, 170]), np.float32([150, 80, 80])
     picture = draw_row(row, enamel, gum, per_mm=4.0, is_upper=is_upper)
-    assert np.allclose(picture.pixels, picture.pixels[:, ::-1], atol=1e-3)
+    uneven = np.abs(picture.pixels - picture.pixels[:, ::-1])
+    assert uneven.max() > 1.0  # no mouth is symmetric
+    assert uneven[..., 3].mean() < 0.02
     assert (picture.pixels[..., :3].max(axis=(0, 1)) <= enamel + 1e-3).all()
     assert picture.pixels[..., 3].max() == pytest.approx(1.0)
 

@@ -139,3 +139,25 @@ def test_sizes_are_even_and_follow_the_shorter_side(portrait, size):
     frame = renderer.render(coefficients(portrait), 0)
     assert frame.shape == (height, width, 3)
     assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "held_shut",
+    [
+        {"lipTighten": 0.8, "mouthPressLeft": 0.4, "mouthPressRight": 0.4, "noseSneerLeft": 0.5, "noseSneerRight": 0.5},
+        {"mouthFrownLeft": 0.8, "mouthFrownRight": 0.8, "mouthShrugLower": 0.3, "mouthShrugUpper": 0.1},
+    ],
+)
+def test_a_smiling_photo_closes_its_lips_over_its_teeth(renderer, portrait, held_shut):
+    frame = rendered(renderer, portrait, weights=held_shut)
+    points = found(frame)
+    grey = frame.astype(np.float32).mean(axis=2)
+
+    for seam, above, below in ((13, 12, 15), (82, 38, 86), (312, 268, 316)):
+        column, middle = np.round(points[seam]).astype(int)
+        reach = 2 + round(0.05 * np.linalg.norm(points[61] - points[291]))
+        line = grey[middle - reach : middle + reach + 1, column]
+        lips = [grey[tuple(np.round(points[i]).astype(int)[::-1])] for i in (above, below)]
+        darkest = line.argmin()
+        assert 0 < darkest < len(line) - 1  # a dark line, with lip on both sides
+        assert line.max() - 8 < max(max(lips), line[0], line[-1])  # and nothing as pale as teeth between them

@@ -15,17 +15,20 @@ from backend.portrait.lips import CLOSED_GAP, mouth_width
 from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
 from backend.portrait.plate import Plate
 from backend.portrait.teeth import LOWER_ROW, UPPER_ROW, RowPicture, draw_row
-from backend.portrait.tones import face_tones
+from backend.portrait.tones import FaceTones, face_tones
 from bfm.coefficients import CHANNEL_INDEX
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
 MOUTH_WIDTH_MM = 50.0
 TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
-OVERBITE = 1.8  # mm that the lower edges stand above the upper ones with closed jaws
+OVERBITE = -0.6  # mm that the lower edges show above the upper ones with closed jaws
+LOWER_SHOWN = 3.2  # mm of the lower teeth that show above the lower lip at most
+CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light falls off towards the corners
+CORNER_SHADE = 0.50
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
-SHADOW_WARMTH = np.float32([0.72, 1.04, 1.28])  # exponents: light in the mouth has come past flesh
-SEAM_TINT = np.float32([0.85, 1.0, 1.0])
+SHADOW_WARMTH = np.float32([0.66, 1.06, 1.30])  # exponents: light in the mouth has come past flesh
+SEAM_TINT = np.float32([0.72, 1.0, 0.97])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
 ROUNDED_SHADE = 0.35  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
@@ -51,20 +54,20 @@ class Mouth:
         self._axes = unit * np.stack([axis, [axis[1], -axis[0], 0.0]])  # dm per mm: to the left, down
         self._per_mm = mouth_width(neutral) / MOUTH_WIDTH_MM
         self._scale = min(1.0, FINEST / self._per_mm)
+        self._tones = face_tones(plate)
         self._is_closed_in_photo = _opening(plate.landmarks) < CLOSED_GAP
         self._photo = (
             None
             if _opening(plate.landmarks) < LEAST_OPENING
-            else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)))
+            else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)), self._tones)
         )
         self._photo_gap = _opening(plate.landmarks) * MOUTH_WIDTH_MM
-        self._tones = face_tones(plate)
         is_open = _opening(plate.landmarks) >= LEAST_OPENING
         colors = self._tones.mouth_colors(is_inside_seen=is_open)
         self._colors = colors
         per_mm = 1.5 * self._per_mm * self._scale
         self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
-        self._lower = draw_row(LOWER_ROW, 0.86 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
+        self._lower = draw_row(LOWER_ROW, 0.78 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
         for row in (self._upper, self._lower):
             row.pixels[..., :3] = self._tones.in_key(row.pixels[..., :3])
         self._softness = max(0.55 * plate.magnification, 0.55)
@@ -84,9 +87,9 @@ class Mouth:
         skull = self._to_pixels(moved.pose, np.zeros(3))
         jaw = self._to_pixels(moved.pose, moved.jaw)
         inside = self._inside(box, skull, jaw, upper, lower, moved.weights)
-        cover = self._change(landmarks) * _coverage(outline, box, self._softness)[..., None]
+        cover = self.change(landmarks) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
-        patch[:] = (patch + cover * (inside - patch) + 0.5).astype(np.uint8)
+        patch[:] = np.clip(patch + cover * (inside - patch) + 0.5, 0.0, 255.0).astype(np.uint8)
 
     def _draw_seam(
         self, frame: np.ndarray, box: tuple[int, int, int, int], upper: np.ndarray, lower: np.ndarray
@@ -107,7 +110,7 @@ class Mouth:
         patch = frame[top:bottom, left:right]
         patch[:] = (patch * (1.0 - shadow) + 0.5).astype(np.uint8)
 
-    def _change(self, landmarks: np.ndarray) -> float:
+    def change(self, landmarks: np.ndarray) -> float:
         """0 where the lips are as in the photo, 1 where they are not."""
         lips = landmarks[LIPS] - landmarks[LIPS].mean(axis=0)
         most = float(np.abs(lips - self._rest).max()) / (MOUTH_WIDTH_MM * self._per_mm)
@@ -135,10 +138,15 @@ class Mouth:
         warmth = self._tones.in_key(SHADOW_WARMTH)
         depths = _light(under, over, gap, deep=1.0) ** warmth
         front = ((1.0 - ROUNDED_SHADE * rounding) * _light(under, over, gap, deep=0.0)) ** warmth
+        corners = self._corner_light(apply(inverse(skull), apply(into, upper))[:, 0], x)
+        front = front * corners**warmth
         image = self._throat(x, under, over)
-        _lay(image, self._tongue(x, source_grid(jaw, size)[1], weights))
-        image *= depths
-        for row, place, edge in ((self._lower, jaw, UPPER_EDGE - OVERBITE), (self._upper, skull, UPPER_EDGE)):
+        image *= 0.45 + 0.55 * depths
+        tongue = self._tongue(x, source_grid(jaw, size)[1], weights)
+        tongue[..., :3] *= (0.15 + 0.85 * _light(under, over, gap, deep=0.8) * corners) ** warmth
+        _lay(image, tongue)
+        lip = apply(inverse(jaw), apply(into, lower))[:, 1].max()
+        for row, place, edge in ((self._lower, jaw, _lower_edge(lip)), (self._upper, skull, UPPER_EDGE)):
             layer = _placed(row, place, edge, size)
             layer[..., :3] *= front
             _lay(image, layer)
@@ -146,11 +154,17 @@ class Mouth:
             layer = _photo_placed(self._photo, skull, size)
             shade = 0.70 + 0.30 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
             shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
-            layer[..., :3] *= shade**warmth
+            layer[..., :3] *= (shade * (0.45 + 0.55 * corners)) ** warmth
             _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
         whole = (right - left, bottom - top)
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
+
+    def _corner_light(self, rim: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Light (h, w, 1) that falls off towards the corners of an opening whose rim lies at rim (n,) mm, at x mm."""
+        middle, half = (rim.max() + rim.min()) / 2.0, max(float(np.ptp(rim)) / 2.0, 1.0)
+        away = smoothstep(np.abs(x - middle) / half, *CORNERS)
+        return (1.0 - CORNER_SHADE * away).astype(np.float32)[..., None]
 
     def _throat(self, x: np.ndarray, under: np.ndarray, over: np.ndarray) -> np.ndarray:
         glow = 0.75 + 0.9 * (1.0 - smoothstep(over, 0.0, 9.0)) * (1.0 - smoothstep(np.abs(x), 8.0, 24.0))
@@ -161,10 +175,10 @@ class Mouth:
         raised = float(np.clip(weights[CHANNEL_INDEX["tongueUp"]] + weights[CHANNEL_INDEX["tongueToTeeth"]], 0, 1))
         forward = float(np.clip(weights[CHANNEL_INDEX["tongueOut"]] + raised, 0.0, 1.0))
         back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
-        crest = -7.0 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
+        crest = -5.5 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
         body = y - crest - 4.5 * (x / 17.0) ** 2
         alpha = smoothstep(body, -1.2, 1.6) * (1.0 - smoothstep(np.abs(x), 15.0, 20.0))
-        light = 0.48 + 0.5 * smoothstep(body, 0.0, 8.0) + 0.2 * forward
+        light = 0.42 + 0.58 * smoothstep(body, 0.0, 9.0) + 0.2 * forward
         light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
         color = self._colors.tongue * light[..., None]
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
@@ -176,7 +190,7 @@ def _opening(landmarks: np.ndarray) -> float:
     return float(np.median(gaps)) / mouth_width(landmarks)
 
 
-def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _photo_inside(plate: Plate, to_pixels: np.ndarray, tones: FaceTones) -> tuple[np.ndarray, np.ndarray]:
     """The photo's own inside of the mouth: premultiplied (h, w, 4), fading outwards, and its map (2, 3) into mm."""
     upper, lower = _curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])
     outline = np.concatenate([upper, lower[::-1]])
@@ -190,6 +204,7 @@ def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.n
     # the border's pixels are mixed with the lips
     pure = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(round(plate.magnification), 1))
     spread = cv2.inpaint(np.ascontiguousarray(image), 255 - pure, 3, cv2.INPAINT_TELEA).astype(np.float32)
+    spread = tones.in_key(_as_warm(spread, pure > 0))
     away = cv2.distanceTransform(255 - pure, cv2.DIST_L2, 3) / width
     # teeth go on above the photo's opening; below it, they mostly end
     columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
@@ -199,6 +214,19 @@ def _photo_inside(plate: Plate, to_pixels: np.ndarray) -> tuple[np.ndarray, np.n
     pixels = np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
     back = inverse(to_pixels)
     return pixels, then(back, np.array([[1.0, 0, left], [0, 1.0, top]]))
+
+
+def _as_warm(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """image (h, w, 3) with no pixel bluer than its bright teeth are: side teeth lie in the cheeks' red shade."""
+    if seen.sum() < 8:
+        return image
+    bright = image[seen & (image.mean(axis=2) >= np.percentile(image[seen].mean(axis=1), 60))].mean(axis=0)
+    shade = np.clip(image.mean(axis=2, keepdims=True) / max(float(bright.mean()), 1.0), 0.05, 1.0)
+    ratio = bright / max(float(bright[0]), 1.0) * shade ** np.float32([0.0, 0.16, 0.30])
+    most = image[..., :1] * ratio
+    warm = np.minimum(image, most)
+    lost = image.mean(axis=2, keepdims=True) / np.maximum(warm.mean(axis=2, keepdims=True), 1.0)
+    return np.minimum(warm * lost.clip(1.0, 1.1), 252.0)
 
 
 def _photo_placed(photo: tuple[np.ndarray, np.ndarray], skull: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -211,6 +239,13 @@ def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int
     into_mm = row.into_mm.astype(np.float64).copy()
     into_mm[1, 2] += edge
     return cv2.warpAffine(row.pixels, then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
+
+
+def _lower_edge(lip: float) -> float:
+    """Where the lower teeth's edges stand, mm below the closed seam on the jaw, behind a lip whose rim is at lip mm."""
+    edge = UPPER_EDGE - OVERBITE
+    bare = max(lip - edge, 0.0)
+    return max(lip, edge) - LOWER_SHOWN * float(np.tanh(bare / LOWER_SHOWN)) if bare else edge
 
 
 def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray, *, deep: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from numba import njit
 from backend.portrait.analysis import Portrait
 from backend.portrait.background import fill_background
 from backend.portrait.eyes import Eyes
-from backend.portrait.lips import LipSeal, find_seam, with_rest
+from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
 from backend.portrait.mouth import Mouth
@@ -42,6 +42,7 @@ class WarpRenderer:
         self._plate = plate = with_rest(plate, rest)
         self._motion = FaceMotion(portrait, plate)
         self._seal = LipSeal(self._motion, rest, plate)
+        self._lip_fill = LipFill(plate, rest)
         self._mesh = WarpMesh(plate, self._motion)
         self._mouth = Mouth(plate, self._motion)
         self._eyes = Eyes(plate, self._motion.rest_weights)
@@ -75,7 +76,7 @@ class WarpRenderer:
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
         landmarks = self._seal.apply(moved, moved.landmarks)
-        self._redraw_skin(moved.weights)
+        self._redraw_skin(moved.weights, self._mouth.change(landmarks))
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()
@@ -83,12 +84,19 @@ class WarpRenderer:
         self._mouth.draw(frame, moved, landmarks)
         return frame
 
-    def _redraw_skin(self, weights: np.ndarray) -> None:
-        """Lids, gaze and folds of channel weights (64,), drawn into the source before it is warped."""
-        rows, columns = (slice(s.start - o.start, s.stop - o.start) for s, o in zip(self._shading.region, self._roi))
-        np.copyto(self._source[rows, columns], self._photo[rows, columns])
+    def _redraw_skin(self, weights: np.ndarray, mouth_change: float) -> None:
+        """Lids, gaze, folds and closing lips of channel weights (64,), drawn into the source before it is warped."""
+        skin = self._in_source(self._shading.region)
+        np.copyto(self._source[skin], self._photo[skin])
         self._eyes.draw(self._source, weights, (self._roi[1].start, self._roi[0].start))
-        self._shading.apply(self._source[rows, columns], weights)
+        if self._lip_fill.box is not None and mouth_change > 0.0:
+            self._lip_fill.draw(self._source[self._in_source(self._lip_fill.box)], mouth_change)
+        self._shading.apply(self._source[skin], weights)
+
+    def _in_source(self, box: tuple[slice, slice]) -> tuple[slice, slice]:
+        """Rows and columns of the plate as rows and columns of the source."""
+        rows, columns = (slice(part.start - o.start, part.stop - o.start) for part, o in zip(box, self._roi))
+        return rows, columns
 
     def _premultiplied(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The person (h, w, 4): whatever over the filled background gives back exactly the photo."""

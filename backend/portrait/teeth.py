@@ -25,20 +25,22 @@ class Tooth:
 
 UPPER_ROW = (
     Tooth(8.3, 10.4, 0.0),
-    Tooth(6.4, 9.0, 0.7),
-    Tooth(6.3, 9.8, 0.2),
-    Tooth(5.2, 8.4, 0.9),
-    Tooth(4.3, 7.8, 1.3),
-    Tooth(3.8, 7.0, 1.7),
+    Tooth(6.4, 9.0, 0.95),
+    Tooth(6.3, 9.8, 0.55),
+    Tooth(5.2, 8.4, 1.35),
+    Tooth(4.3, 7.8, 1.9),
+    Tooth(3.8, 7.0, 2.4),
 )
 LOWER_ROW = (
-    Tooth(5.2, 8.6, 0.0),
-    Tooth(5.6, 8.8, 0.15),
-    Tooth(5.9, 9.6, 0.0),
-    Tooth(5.0, 8.4, 0.8),
+    Tooth(5.2, 8.6, 0.1),
+    Tooth(5.6, 8.8, 0.35),
+    Tooth(5.9, 9.6, 0.15),
+    Tooth(5.0, 8.4, 1.0),
     Tooth(4.2, 7.6, 1.4),
     Tooth(3.8, 7.0, 1.8),
 )
+UNEVEN = (0.0, 0.18, -0.12, 0.22, -0.1, 0.15)  # mm that one side's edges differ from the other's: no mouth is symmetric
+FLESH_LIGHT = np.float32([0.75, 1.08, 1.25])  # exponents: what light reaches the side teeth has come past cheeks
 HALF_WIDTH, ABOVE, BELOW = 38.0, 18.0, 4.0  # mm covered by a picture of a row, measured from its edges
 
 
@@ -65,17 +67,18 @@ def draw_row(
     cover = np.zeros_like(x)
     gum_line = np.full_like(x, 1e3)
     left = 0.0
-    for tooth in row:
+    for tooth, uneven in zip(row, UNEVEN):
         center = left + tooth.width / 2.0
         left += tooth.width
         for side in (-1.0, 1.0):
-            shape, shade, line = _crown(side * x - center, from_edge - tooth.short, tooth, 0.5 / per_mm)
-            light = np.where(shape > cover, shade, light)
+            short = tooth.short + max(side, 0.0) * uneven
+            shape, shade, line = _crown(side * x - center, from_edge - short, tooth, 0.5 / per_mm)
+            light = np.where(shape > cover, (1.0 - 0.3 * max(side, 0.0) * abs(uneven)) * shade, light)
             cover = np.maximum(cover, shape)
-            gum_line = np.where(np.abs(side * x - center) < tooth.width / 2.0, tooth.short + line, gum_line)
-    around = 1.0 - 0.72 * smoothstep(np.abs(x), 7.0, left)  # the arch turns away into the cheek's shadow
+            gum_line = np.where(np.abs(side * x - center) < tooth.width / 2.0, short + line, gum_line)
+    around = 1.0 - 0.80 * smoothstep(np.abs(x), 5.0, left)  # the arch turns away into the cheek's shadow
     gum_cover = smoothstep(from_edge, gum_line - 0.25, gum_line + 0.25) * (np.abs(x) < left)
-    teeth = enamel * (light * around)[..., None]
+    teeth = enamel * light[..., None] * around[..., None] ** FLESH_LIGHT
     teeth *= 1.0 - np.float32([0.0, 0.03, 0.07]) * smoothstep(from_edge, 3.0, 9.0)[..., None]  # warmer at the neck
     gums = gum * (around * (1.0 - 0.25 * smoothstep(from_edge, 9.0, 14.0)))[..., None]
     color = teeth + gum_cover[..., None] * (gums - teeth)
@@ -93,7 +96,7 @@ def _crown(
     half = tooth.width / 2.0
     narrowing = 1.0 - 0.16 * smoothstep(up, 0.35 * tooth.height, tooth.height)
     u = np.clip(across / (half * narrowing), -1.25, 1.25)
-    corner = 0.9 * np.abs(u) ** 5  # the edge rounds off towards its corners
+    corner = 1.15 * np.abs(u) ** 4 + 0.12 * u  # the edge rounds off towards its corners, and slants a little
     beside = (np.abs(u) - 1.0) * half  # mm beyond the tooth's side: neighbours touch there, in each other's shadow
     inside = np.minimum(up - corner, 0.35 - beside)
     cover = smoothstep(inside, -softness, softness + 0.12)

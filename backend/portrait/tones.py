@@ -62,12 +62,14 @@ class FaceTones:
         skin_level = float(self.skin_bright.mean())
         level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
         enamel = level * tint * np.float32([1.03, 0.985, 0.90])
+        # teeth are never bluer or greener than this, whatever light the skin stands in
+        enamel = np.minimum(enamel, enamel[0] * np.float32([1.0, 0.95, 0.86]))
         if is_inside_seen and self.inside_bright is not None:
             enamel = np.maximum(0.9 * enamel, np.minimum(self.inside_bright, 1.15 * enamel))
         flesh = 0.6 * self.lips + 0.4 * self.skin * np.float32([0.95, 0.62, 0.60])
         gum = 0.72 * flesh
-        tongue = 0.80 * flesh * np.float32([1.0, 0.92, 0.92])
-        dark = 0.25 * flesh * np.float32([1.0, 0.72, 0.68]) + 2.0
+        tongue = 0.74 * flesh * np.float32([1.05, 0.88, 0.90])
+        dark = 0.40 * flesh * np.float32([1.0, 0.52, 0.47]) + 2.0
         return MouthColors(*(self.in_key(color) for color in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
 
