@@ -130,6 +130,10 @@ class Worker:
             outcome, reason = "failed", _in_clients_words(str(error), request, folder)
         except MemoryError:
             outcome, reason = "failed", "The backend ran out of memory: try a smaller size or a shorter recording."
+        except OSError as error:
+            log.exception("job %s stopped", job)
+            outcome = "failed"
+            reason = f"The backend could not read or write a file ({error.strerror or type(error).__name__})."
         except Exception as error:
             if job not in self._cancelled:
                 log.exception("job %s stopped", job)

@@ -230,3 +230,20 @@ def test_a_dry_run_names_every_fault_and_makes_nothing(folder, sentence, astrona
     assert [line.partition(":")[0] for line in lines[:3]] == ["job 2", "job 3", "job 4"]
     assert "1 of 4 jobs can be made: 50 frames" in lines[3]
     assert not (folder / "out").exists()
+
+
+def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_no_half_file(folder, sentence):
+    import resource
+
+    (folder / "j.jsonl").write_text(json.dumps({"name": "one", "audio": str(sentence), "end": 4}))
+    run = subprocess.run(
+        [sys.executable, "-m", "backend", "batch", folder / "j.jsonl", "--out", folder / "out", "--workers", "1"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
+        env=os.environ | {"EMORIG_STATE_DIR": str(folder / "state"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.returncode == 1
+    assert "File too large" in run.stderr
+    assert {path.name for path in (folder / "out").iterdir()} == {"ledger.jsonl", "report.html"}

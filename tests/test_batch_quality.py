@@ -12,6 +12,7 @@ import pytest
 from backend.audio.waveform import load_waveform
 from backend.batch.quality import SHUT_MM, assess, lip_aperture
 from backend.batch.run import BatchOptions, run_batch
+from backend.batch.workers import Outcome, attempt
 from backend.pipeline import articulate
 from backend.provenance import Marking
 from backend.verification import verify
@@ -42,6 +43,26 @@ def coefficients(articulation) -> FaceCoefficients:
         translation=np.zeros((n, 3), np.float32),
         frame_rate=RATE,
     )
+
+
+class HereWorkers:
+    """Makes jobs in this process, which has the models already."""
+
+    n_free = 1
+
+    def __init__(self, _n, out, *, marking) -> None:
+        self._make = lambda job: attempt(job, out, marking=marking, report=lambda *_progress: None)
+        self._ended = []
+
+    def submit(self, job) -> None:
+        self._ended.append(Outcome(job, "here", **self._make(job)))
+
+    def events(self, _timeout):
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """There is no process to end."""
 
 
 def changed(coefficients: FaceCoefficients, expression: np.ndarray) -> FaceCoefficients:
@@ -104,6 +125,7 @@ def test_aperture_is_zero_at_rest(coefficients):
 
 def test_a_real_job_has_all_its_files_and_a_page_that_shows_them(tmp_path, sentence, astronaut, monkeypatch):
     monkeypatch.setenv("EMORIG_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr("backend.batch.run.LocalWorkers", HereWorkers)
     cv2.imwrite(str(tmp_path / "face.png"), astronaut[..., ::-1])
     job = {"name": "one", "audio": str(sentence), "portrait": "face.png", "end": 1.0, "size": 256, "formats": ["glb"]}
     (tmp_path / "jobs.jsonl").write_text(json.dumps(job | {"consent": "A release"}))
