@@ -50,8 +50,11 @@ _TRUST = ((*UPPER_LIP_RINGS, *LOWER_LIP_RINGS), 9.0), (
      RIGHT_BROW, LEFT_BROW), 6.0,
 )  # fmt: skip
 _IRISES, _IRIS_TRUST = slice(468, 478), 8.0
-# Distances between landmarks that tell a closure or a gaze whatever the face around them does.
-_APART = (*CONTACT_PAIRS.tolist(), *((468, corner) for corner in (33, 133)), *((473, corner) for corner in (263, 362)))
+# Distances between landmarks that tell a closure, a gaze or a dropped jaw whatever the face around them does.
+_APART = (
+    *CONTACT_PAIRS.tolist(), *((468, corner) for corner in (33, 133)), *((473, corner) for corner in (263, 362)),
+    *((1, chin) for chin in (148, 152, 377)), (5, 152),
+)  # fmt: skip
 _APART_TRUST = 15.0
 _SUSTAINED = 10.0
 """Percentile over the frames of what counts as always there in a channel."""
@@ -63,8 +66,9 @@ _USUAL = 0.5
 _PRIORS = {
     "jawOpen": 0.8, "mouthClose": 0.15, "mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "eyeBlinkLeft": 1.0,
     "eyeBlinkRight": 1.0, "tongueOut": 0.01, "tongueUp": 0.01, "tongueToTeeth": 0.01, "tongueBack": 0.01,
-    "jawForward": 0.1, "cheekPuff": 0.15, "cheekSuck": 0.06, "neckTighten": 0.03, "nostrilFlare": 0.08,
-    "lowerLipToTeeth": 0.15, "lipsPart": 0.15, "jawLeft": 0.2, "jawRight": 0.2,
+    "jawForward": 0.1, "cheekPuff": 0.06, "cheekSuck": 0.06, "neckTighten": 0.03, "nostrilFlare": 0.08,
+    "browDownLeft": 0.35, "browDownRight": 0.35,
+    "lowerLipToTeeth": 0.15, "lipsPart": 0.15, "mouthFunnel": 0.1, "jawLeft": 0.2, "jawRight": 0.2,
     "browInnerUpLeft": 0.15, "browInnerUpRight": 0.15,
 }  # fmt: skip
 
