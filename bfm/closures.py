@@ -19,6 +19,8 @@ _USUALLY_OPEN = 70.0
 """Percentile over the frames of an open eye's opening."""
 _SHUT, _OPEN = 0.12, 0.9
 """Shares of the usual opening under which an eye is shut and over which it is not blinking at all."""
+_ALIKE = 0.85
+"""How much narrower than the other an eye may be by nature, as a share."""
 _BLINKS = [CHANNEL_INDEX["eyeBlinkRight"], CHANNEL_INDEX["eyeBlinkLeft"]]
 _JAW, _CLOSE, _PART = (CHANNEL_INDEX[name] for name in ("jawOpen", "mouthClose", "lipsPart"))
 
@@ -79,7 +81,9 @@ def with_lid_openings(
     low = np.zeros_like(measured)
     unblinking = openings(low)
     share = measured / np.maximum(unblinking, 1e-3)
-    share = share / np.maximum(np.percentile(share, _USUALLY_OPEN, axis=0), 1e-3)
+    usual = np.percentile(share, _USUALLY_OPEN, axis=0)
+    # An eye that stays much narrower than the other is being narrowed.
+    share = share / np.maximum(np.maximum(usual, _ALIKE * usual.max()), 1e-3)
     goal = unblinking * np.clip((share - _SHUT) / (_OPEN - _SHUT), 0.0, 1.0)
     shut = np.full_like(low, FULL_ACTIVATION_SD)
     fitted[:, _BLINKS] = _bisected(lambda blinks: openings(blinks) < goal - 1e-5, low, shut)

@@ -200,11 +200,14 @@ def test_only_what_is_felt_is_kept():
     weights = np.zeros((150, 64), np.float32)
     place = CHANNEL_INDEX
     weights[:, place["jawOpen"]] = 0.3
-    weights[:, place["eyeBlinkLeft"]] = 1.0
+    weights[40:45, place["eyeBlinkLeft"]] = 1.0
+    weights[:, place["eyeBlinkRight"]] = 0.4
+    weights[60:64, place["eyeBlinkRight"]] = 1.0
     weights[:, place["browInnerUp"]] = 0.6
     weights[:, place["mouthSmileLeft"]] = 0.5 + 0.2 * np.sin(2 * np.pi * 5.0 * times)
     felt = felt_weights(weights, RATE)
     assert not felt[:, [place["jawOpen"], place["eyeBlinkLeft"]]].any()
+    assert np.allclose(felt[:, place["eyeBlinkRight"]], 0.4, atol=1e-3)
     assert np.allclose(felt[:, place["browInnerUp"]], 0.6, atol=1e-3)
     corner = felt[20:-20, place["mouthSmileLeft"]]
     assert abs(corner.mean() - 0.5) < 0.05

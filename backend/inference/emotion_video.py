@@ -22,6 +22,7 @@ from blender_addon.protocol.types import EMOTIONS, EmotionTrack
 # Both sides where a channel has them.
 FELT = ("browDown", "browInnerUp", "browOuterUp", "browFurrow", "eyeWide", "eyeSquint", "cheekSquint", "noseSneer",
         "nostrilFlare")  # fmt: skip
+LIDS = ("eyeBlink",)  # as far as they stay down: blinks come and go
 CORNERS = ("mouthSmile", "mouthDimple", "mouthFrown", "mouthStretch")
 ARTICULATION = 0.5  # seconds: syllables come and go within it, expressions last longer
 FELT_SMOOTHING, CORNER_SMOOTHING = 0.06, 0.12  # seconds, standard deviation
@@ -69,12 +70,15 @@ def _felt_weights(path: Path, _modified: int) -> tuple[np.ndarray, float]:
 
 def felt_weights(weights: np.ndarray, frame_rate: float) -> np.ndarray:
     """The part (n_frames, 64) of tracked channel weights (n_frames, 64) that is feeling, not speech."""
-    from scipy.ndimage import gaussian_filter1d, median_filter
+    from scipy.ndimage import gaussian_filter1d, median_filter, minimum_filter
 
     felt = np.zeros((len(weights), EXPRESSION_DIMS), np.float32)
     upper, corners = _columns(FELT), _columns(CORNERS)
     felt[:, upper] = gaussian_filter1d(weights[:, upper], FELT_SMOOTHING * frame_rate, axis=0, mode="nearest")
     span = 2 * round(ARTICULATION * frame_rate / 2) + 1
+    lids = _columns(LIDS)
+    narrowed = minimum_filter(weights[:, lids], size=(span, 1), mode="nearest")
+    felt[:, lids] = gaussian_filter1d(narrowed, CORNER_SMOOTHING * frame_rate, axis=0, mode="nearest")
     middle = median_filter(weights[:, corners], size=(span, 1), mode="nearest")
     felt[:, corners] = gaussian_filter1d(middle, CORNER_SMOOTHING * frame_rate, axis=0, mode="nearest")
     return np.clip(felt, 0.0, 1.0)
