@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import InputError, OutputError
+from backend.inference.emotion_video import EmotionVideo
 from backend.signing import SigningCertificate, own_certificate
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack
@@ -103,7 +104,7 @@ def label_shot(
     portrait: Path | bytes,
     audio: Path | bytes,
     *,
-    emotion: EmotionTrack | None,
+    emotion: EmotionTrack | EmotionVideo | None,
     curves: AnimationCurves | None = None,
     options: ShotOptions,
     marking: Marking,
@@ -112,15 +113,26 @@ def label_shot(
     if not marking.is_on:
         return None
     settings = shot_settings(portrait, audio, emotion=emotion, options=options)
-    for source in ("portrait", "audio"):
+    for source in _sources(settings):
         settings[source].pop("name")  # a manifest goes out with the video: the hash tells the file, its name may not
+    if settings["emotion_video"] is not None:
+        settings["emotion"] = None
     if curves is not None:
         settings["curves"] = {"sha256": hashlib.sha256(curves.weights.tobytes()).hexdigest()}
     return Label(settings, marking)
 
 
+def _sources(settings: Mapping[str, object]) -> tuple[str, ...]:
+    """The files that a shot was made of."""
+    return tuple(name for name in ("portrait", "audio", "emotion_video") if settings[name] is not None)
+
+
 def shot_settings(
-    portrait: Path | bytes | None, audio: Path | bytes, *, emotion: EmotionTrack | None, options: ShotOptions
+    portrait: Path | bytes | None,
+    audio: Path | bytes,
+    *,
+    emotion: EmotionTrack | EmotionVideo | None,
+    options: ShotOptions,
 ) -> dict[str, object]:
     """Everything that is needed to make a shot again, as JSON values."""
     return {
@@ -129,6 +141,7 @@ def shot_settings(
         "portrait": fingerprint(portrait),
         "audio": fingerprint(audio),
         "emotion": None if emotion is None else json.loads(emotion.to_json())["keys"],
+        "emotion_video": fingerprint(emotion.path) if isinstance(emotion, EmotionVideo) else None,
         "options": {
             "fps": options.frame_rate,
             "size": options.size,
@@ -186,7 +199,7 @@ def _manifest(label: Label, title: str) -> dict[str, object]:
             "relationship": "inputTo",
             "instance_id": f"sha256:{label.settings[source]['sha256']}",
         }
-        for source in ("portrait", "audio")
+        for source in _sources(label.settings)
     ]
     return {
         "claim_generator_info": [agent],

@@ -18,6 +18,7 @@ from backend.batch.jobs import read_jobs
 from backend.batch.ledger import Ledger
 from backend.batch.rehearsal import rehearse
 from backend.batch.run import BatchOptions, run_batch
+from backend.batch.shot import content_hash
 from backend.batch.workers import LocalWorkers
 from backend.errors import InputError, OutputError
 from backend.provenance import Marking
@@ -181,6 +182,20 @@ def test_equal_jobs_are_made_once(folder, made_by_stand_in):
     sources = {name: entry.source for name, entry in Ledger(folder / "out").latest().items()}
     assert sources["a1"] == ""
     assert sum(bool(source) for source in sources.values()) == 2
+
+
+def test_an_emotion_video_counts_by_its_content(folder):
+    for name in ("x", "y"):
+        (folder / f"{name}.mp4").write_bytes(name.encode())
+    (folder / "j.jsonl").write_text(
+        "\n".join(json.dumps({"name": n, "audio": "a.wav", "emotion": f"video:{n}.mp4"}) for n in ("x", "y"))
+    )
+    jobs, refused = read_jobs(folder / "j.jsonl")
+    assert refused == []
+    x, y = (content_hash(job, marking=Marking()) for job in jobs)
+    assert x != y
+    (folder / "y.mp4").write_bytes(b"x")
+    assert content_hash(jobs[1], marking=Marking()) == x
 
 
 def test_killed_in_the_middle_nothing_half_made_has_a_name_and_resume_goes_on(folder, made_by_stand_in):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from skimage import data
 
 from backend.errors import InputError
+from backend.inference.emotion_video import EmotionVideo
 from backend.provenance import NO_CONSENT, Label, Marking, identity_text, label_shot, provenance_record, sign_video
 from backend.signing import SigningCertificate, make_chain, own_certificate
 from backend.verification import report_verification, verify
@@ -155,6 +157,16 @@ def test_a_video_says_what_it_is_and_that_nobody_vouches_for_its_signer(tmp_path
     with av.open(str(video)) as box:
         assert len(box.streams.audio) == 1
         assert sum(1 for _ in box.decode(video=0)) == 50
+
+
+def test_an_emotion_video_is_an_ingredient_and_its_name_stays_here(tmp_path, sentence):
+    (tmp_path / "secret project.mp4").write_bytes(b"a video of somebody")
+    emotion = EmotionVideo(tmp_path / "secret project.mp4")
+    label = label_shot(b"p", b"a", emotion=emotion, options=OPTIONS, marking=Marking())
+    assert label.settings["emotion_video"]["sha256"] == hashlib.sha256(b"a video of somebody").hexdigest()
+    video = write_video(tmp_path / "video.mp4", sentence, label=label)
+    assert verify(video).manifest.is_intact
+    assert b"secret project" not in video.read_bytes()
 
 
 def test_a_trusted_root_makes_the_signer_trusted(tmp_path, sentence, capsys):

@@ -207,8 +207,7 @@ def _emotion(text: str, folder: Path) -> str:
     prefix, text = ("video:", text[6:]) if text.startswith("video:") else ("", text)
     if prefix or text.endswith(".json"):
         text = str(_file(text, folder, "emotion file"))
-    if not prefix:
-        read_emotion(text)
+    read_emotion(prefix + text)
     return prefix + text
 
 

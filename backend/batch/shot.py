@@ -135,14 +135,18 @@ def content_hash(job: BatchJob, *, marking: Marking) -> str:
 
     Raises InputError where an input cannot be read.
     """
+    from backend.inference.emotion_video import EmotionVideo
     from backend.pipeline import read_emotion
     from backend.weights import shipped_networks
 
-    document = shot_settings(None, b"", emotion=read_emotion(job.emotion), options=job.options) | {
+    emotion = read_emotion(job.emotion)
+    keys = None if isinstance(emotion, EmotionVideo) else emotion
+    document = shot_settings(None, b"", emotion=keys, options=job.options) | {
         "content": CONTENT_VERSION,
         "portrait": None if job.portrait is None else _file_hash(*_stamp(job.portrait)),
         "audio": _file_hash(*_stamp(job.audio)),
         "networks": [network["sha256"] for network in shipped_networks()],
+        "emotion_file": _file_hash(*_stamp(emotion.path)) if isinstance(emotion, EmotionVideo) else None,
         "formats": sorted(job.formats),
         "marked": marking.is_on,
         "certificate": str(marking.certificate),
