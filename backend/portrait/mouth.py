@@ -28,6 +28,7 @@ CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light f
 CORNER_SHADE = 0.50
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
 SHADOW_WARMTH = np.float32([0.66, 1.06, 1.30])  # exponents: light in the mouth has come past flesh
+TEETH_WARMTH = np.float32([0.84, 1.02, 1.13])  # and on enamel less of it shows
 SEAM_TINT = np.float32([0.72, 1.0, 0.97])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
 ROUNDED_SHADE = 0.35  # how much darker the teeth lie behind pushed-out lips
@@ -137,9 +138,10 @@ class Mouth:
         rounding = float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
         warmth = self._tones.in_key(SHADOW_WARMTH)
         depths = _light(under, over, gap, deep=1.0) ** warmth
-        front = ((1.0 - ROUNDED_SHADE * rounding) * _light(under, over, gap, deep=0.0)) ** warmth
+        teeth_warmth = self._tones.in_key(TEETH_WARMTH)
+        front = (1.0 - ROUNDED_SHADE * rounding) * _light(under, over, gap, deep=0.0)
         corners = self._corner_light(apply(inverse(skull), apply(into, upper))[:, 0], x)
-        front = front * corners**warmth
+        front = (front * corners) ** teeth_warmth
         image = self._throat(x, under, over)
         image *= 0.45 + 0.55 * depths
         tongue = self._tongue(x, source_grid(jaw, size)[1], weights)

@@ -1,7 +1,9 @@
 """Folds and shadows that expressions press into the skin, as soft maps of darker and lighter laid on the photo.
 
 Each feature is a line or a patch anchored on landmarks and driven by channels relative to the photo's own, so that a
-smiling photo loses some of its fold when it turns serious. A fold is a dark line with a lit ridge beside it.
+smiling photo loses some of its fold when it turns serious. A fold is no line but a step in the skin's slope: shade that
+is deepest at the crease, soon gives way to light where the skin bulges, and fades slowly over the other side. How much
+of a fold shows goes by the texture of the photo's own skin there: smooth and young skin bends without creasing.
 Which channels press which folds follows the facial action coding system (Ekman & Friesen 1978): AU 1, 2, 4, 6, 9, 10,
 12, 15, 17.
 """
@@ -24,7 +26,17 @@ MAP_FACE_HEIGHT = 200.0  # pixels from forehead to chin in the maps: folds are s
 LEAST_SHOWN = 0.01  # of full activation
 RELAXING = 0.2  # how much a photo's own fold fades when its expression is taken away
 USUAL_TEXTURE = 0.013  # median relative contrast of the texture of photographed skin; drawn skin has about half
-LEAST_CREASING = 0.45
+CREASING = (
+    0.35,
+    1.35,
+)  # of the usual texture: skin as smooth as this shows least of a fold, as rough as this all of it
+LEAST_CREASING = 0.22
+BULGE_WIDTH, SLOPE_WIDTH = (
+    1.1,
+    2.6,
+)  # of a fold's width: how far its shade reaches towards the lit side and away from it
+RIDGE_AT, RIDGE_WIDTH = 3.0, 2.2
+LIGHT_TINT = np.float32([0.8, 0.85, 0.8])
 WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than red
 
 
@@ -32,7 +44,7 @@ WARMTH = np.float32([0.64, 1.03, 1.12])  # shadows on skin lose more blue than r
 class Fold:
     """A crease on the character's right side, and its mirror image on the left where it is paired.
 
-    line: knots, each a mix of landmarks {index: share}; width: of the dark line, in face heights; depth: darkening at
+    line: knots, each a mix of landmarks {index: share}; width: of the shade, in face heights; depth: darkening at
     full drive; ridge: brightening beside the line, on the side of landmark lit; drive: channel → share, where a paired
     fold's channels end in Right.
     """
@@ -120,13 +132,13 @@ PATCHES = (
 
 
 @njit(cache=True, fastmath=True)
-def _shade(pixels, field, warmth):
-    """pixels (h, w, ≥3) times 1 + field (h, w) · warmth (3,), in place."""
+def _shade(pixels, field, shadow, light):
+    """pixels (h, w, ≥3) times 1 + field (h, w) · shadow (3,) where field < 0, · light (3,) elsewhere, in place."""
     for y in range(field.shape[0]):
         for x in range(field.shape[1]):
             amount = field[y, x]
             for c in range(3):
-                pixels[y, x, c] *= 1.0 + amount * warmth[c]
+                pixels[y, x, c] *= 1.0 + amount * (shadow[c] if amount < 0.0 else light[c])
 
 
 class SkinShading:
@@ -134,7 +146,7 @@ class SkinShading:
 
     def __init__(self, plate: Plate, rest_weights: np.ndarray) -> None:
         self._rest = rest_weights
-        self._warmth = face_tones(plate).in_key(WARMTH)
+        self._shadow_tint = face_tones(plate).in_key(WARMTH)
         points = plate.landmarks[:468]
         left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
         right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, plate.image.shape[1::-1])
@@ -142,11 +154,11 @@ class SkinShading:
         self._size = (int(right - left), int(bottom - top))
         scale = min(1.0, MAP_FACE_HEIGHT / plate.face_height)
         self._canvas = _Canvas((points - [left, top]) * scale, plate, scale, self._size)
-        takes = self._canvas.creasing(plate.image[self.region])
+        roughness = self._canvas.roughness(plate.image[self.region])
         maps, drives = [], []
         for fold in FOLDS:
             for side in _sides(fold.is_paired):
-                maps.append(takes * self._canvas.fold(fold, side))
+                maps.append(self._canvas.fold(fold, side, roughness))
                 drives.append(_drive(fold.drive, side))
         for patch in PATCHES:
             for side in _sides(patch.is_paired):
@@ -166,7 +178,7 @@ class SkinShading:
             return
         field = np.tensordot(drive[active].astype(np.float32), self._maps[active], 1)
         field = cv2.resize(field, self._size, interpolation=cv2.INTER_LINEAR)
-        _shade(pixels, field, self._warmth)
+        _shade(pixels, field, self._shadow_tint, LIGHT_TINT)
 
 
 class _Canvas:
@@ -183,36 +195,48 @@ class _Canvas:
         edge = cv2.distanceTransform((hull > 0).astype(np.uint8), cv2.DIST_L2, 3) / self._face
         self._inside = np.clip(edge / 0.05, 0.0, 1.0).astype(np.float32)
 
-    def creasing(self, image: np.ndarray) -> np.ndarray:
-        """How deep folds show (h, w) 0–1 on the skin of image: less where it is drawn smooth or burnt out."""
+    def roughness(self, image: np.ndarray) -> np.ndarray:
+        """Relative contrast of the texture of image's skin (h, w), 1 where usual, less where smooth or burnt out.
+
+        Lashes, brows and hair are no skin: nothing counts as much rougher than the cheeks.
+        """
         size = self._x.shape[::-1]
         grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         grey = grey.astype(np.float32)
         fine = cv2.GaussianBlur(grey, (0, 0), 1.2) - cv2.GaussianBlur(grey, (0, 0), 3.5)
-        relative = np.abs(fine) / np.maximum(cv2.GaussianBlur(grey, (0, 0), 6.0), 20.0)
+        relative = np.abs(fine) / np.maximum(cv2.GaussianBlur(grey, (0, 0), 6.0), 20.0) / USUAL_TEXTURE
         cheeks = np.zeros(grey.shape, np.uint8)
         for part in CHEEKS:
             cv2.fillPoly(cheeks, [np.round(self._points[list(part)]).astype(np.int32)], 1)
-        seen = relative[cheeks > 0]
-        texture = float(np.median(seen)) / USUAL_TEXTURE if len(seen) else 1.0
+        if cheeks.any():
+            relative = np.minimum(relative, 1.3 * np.median(relative[cheeks > 0]))
         burnt = smoothstep(cv2.GaussianBlur(grey, (0, 0), 3.0), 205.0, 250.0)
-        return (np.clip(texture, LEAST_CREASING, 1.0) * (1.0 - 0.6 * burnt)).astype(np.float32)
+        return (relative * (1.0 - 0.6 * burnt)).astype(np.float32)
 
-    def fold(self, fold: Fold, side: str) -> np.ndarray:
-        """The crease's map (h, w): below 0 darker, above lighter."""
+    def fold(self, fold: Fold, side: str, roughness: np.ndarray) -> np.ndarray:
+        """The crease's map (h, w), below 0 darker, above lighter, on skin of this roughness (h, w)."""
         knots = np.array([self._at(mix, side) for mix in fold.line], np.float32)
         line = _resampled(knots, 48)
         width = fold.width * self._face
-        window = self._window(line, 6.0 * width)
+        window = self._window(line, 7.0 * width)
         distance, along, sign = _to_line(self._x[window], self._y[window], line)
         lit = self._at({fold.lit: 1.0}, side)
         lit_sign = _side_of(lit[None], line, ((line - lit) ** 2).sum(axis=1).argmin()[None])[0]
-        taper = np.sin(np.pi * np.clip(0.12 + 0.8 * along, 0.0, 1.0)) ** 0.7
-        dark = np.exp(-((distance / width) ** 2)) + 0.35 * np.exp(-((distance / (2.6 * width)) ** 2))
-        ridge = np.exp(-(((distance - 2.2 * width) / (1.7 * width)) ** 2)) * (sign == lit_sign)
+        taper = np.sin(np.pi * np.clip(along, 0.0, 1.0)) ** 0.8
+        over = distance * (sign == lit_sign)  # pixels towards the bulge
+        under = distance * (sign != lit_sign)
+        dark = np.exp(-((over / (BULGE_WIDTH * width)) ** 2) - (under / (SLOPE_WIDTH * width)) ** 2)
+        ridge = np.exp(-(((over - RIDGE_AT * width) / (RIDGE_WIDTH * width)) ** 2)) * (sign == lit_sign)
+        near = distance < 4.0 * width
+        shows = self._creasing(roughness[window][near]) if near.any() else LEAST_CREASING
         drawn = np.zeros_like(self._inside)
-        drawn[window] = self._inside[window] * taper * (fold.ridge * ridge - fold.depth * 0.75 * dark)
-        return drawn
+        drawn[window] = self._inside[window] * taper * shows * (fold.ridge * ridge - fold.depth * dark)
+        return cv2.GaussianBlur(drawn, (0, 0), max(0.35 * width, 0.5))
+
+    def _creasing(self, roughness: np.ndarray) -> float:
+        """How much of a fold shows on skin of roughness (n,) around it."""
+        shown = float(smoothstep(np.percentile(roughness, 40), *CREASING))
+        return LEAST_CREASING + (1.0 - LEAST_CREASING) * shown
 
     def patch(self, patch: Patch, side: str) -> np.ndarray:
         """The spot's map (h, w)."""
