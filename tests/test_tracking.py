@@ -190,6 +190,19 @@ def test_videos_without_a_face_or_picture_are_refused(shared: Path, sentence: Pa
         track_video(shared / "media" / "clips" / "emotion_happy.mp4", start=1.0, end=1.05)
 
 
+def test_frames_are_turned_upright():
+    from types import SimpleNamespace
+
+    from backend.tracking.frames import _upright
+
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[0] = 255  # white on top
+    turned = _upright(SimpleNamespace(to_ndarray=lambda format: image, rotation=-90))  # shown a quarter clockwise
+    assert turned.shape == (6, 4, 3)
+    assert turned[:, -1].min() == 255
+    assert not turned[:, 0].any()
+
+
 # Emotion videos
 
 

@@ -8,6 +8,7 @@ tongue, blinks and gaze are left to the speech and the liveliness of the shot.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,8 +50,9 @@ class EmotionVideo:
         return fitted_to_shot(weights, video_rate, frame_rate=frame_rate, n_frames=n_frames)
 
     def to_json(self) -> str:
-        """The video's name in the form of an emotion file."""
-        return json.dumps({"keys": [{"video": self.path.name}]})
+        """The video's name and hash, in the form of an emotion file."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return json.dumps({"keys": [{"video": self.path.name, "sha256": digest}]})
 
 
 def displacement_of(emotion: EmotionTrack | EmotionVideo, frame_rate: float, n_frames: int) -> np.ndarray | None:
