@@ -24,7 +24,8 @@ app = typer.Typer(
 AudioFile = Annotated[Path, typer.Option("--audio", help="Speech: any sound file, or a video with sound.")]
 PortraitFile = Annotated[Path, typer.Option("--portrait", help="Photo or painting of one person.")]
 Emotion = Annotated[
-    str, typer.Option("--emotion", help="'happy:0.8', '0:neutral:0,1.5:happy:0.8,3:angry:1', or a JSON file.")
+    str,
+    typer.Option("--emotion", help="'happy:0.8', '0:neutral:0,1.5:happy:0.8,3:angry:1', a JSON file, or video:FILE."),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 FrameRate = Annotated[float, typer.Option("--fps", help="Frames per second.")]
