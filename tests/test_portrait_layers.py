@@ -9,6 +9,7 @@ from backend.portrait.analysis import analyse_portrait
 from backend.portrait.background import fill_background
 from backend.portrait.eyes import lid_state
 from backend.portrait.glasses import wears_glasses
+from backend.portrait.lip_shape import LipShape, has_moustache
 from backend.portrait.lips import LOWER, UPPER, LipSeal, find_seam
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
@@ -195,3 +196,26 @@ def test_a_grey_photo_stays_grey():
     )
     frame = WarpRenderer(portrait).render(coefficients, 0)
     assert np.ptp(frame.astype(int), axis=2).max() <= 2
+
+
+def test_lips_swell_no_further_and_keep_off_the_nose(plate):
+    rest = find_seam(plate)
+    shape = LipShape(plate, rest)
+    still = rest.landmarks
+    assert np.abs(shape.apply(still) - still).max() < 1e-3
+    swollen, climbing = still.copy(), still.copy()
+    swollen[LOWER[0]] += 2.0 * (still[LOWER[0]] - still[LOWER[3]])
+    climbing[UPPER] -= 0.9 * (still[0] - still[2])
+    height = np.linalg.norm(still[LOWER[0]] - still[LOWER[3]], axis=1)
+    limited = shape.apply(swollen)
+    assert (np.linalg.norm(limited[LOWER[0]] - limited[LOWER[3]], axis=1) < 1.35 * np.maximum(height, 1.0)).all()
+    limited = shape.apply(climbing)
+    assert np.linalg.norm(limited[0] - limited[2]) > 0.6 * np.linalg.norm(still[0] - still[2])
+
+
+def test_a_moustache_is_hair_on_both_sides(plate):
+    assert not has_moustache(plate)
+    image = plate.image.copy()
+    outline = plate.landmarks[[167, 165, 92, 40, 39, 37, 0, 267, 269, 270, 322, 391, 393, 164]]
+    cv2.fillPoly(image, [np.round(outline).astype(np.int32)], (60, 45, 35))
+    assert has_moustache(type(plate)(image, plate.landmarks, plate.mask, plate.scale))

@@ -31,6 +31,9 @@ LID_CHANNELS = tuple(
 # above it they keep most of their full reach, so that a frown shows on a face whose brows lie low.
 BROW_CHANNELS = np.array([index for name, index in CHANNEL_INDEX.items() if name.startswith("brow")])
 BROW_RELEASE, BROW_REACH = 0.45, 0.85
+# A sneer wrinkles the nose more than it shortens it: most of it is drawn as folds.
+SNEER_CHANNELS = [CHANNEL_INDEX["noseSneerLeft"], CHANNEL_INDEX["noseSneerRight"]]
+SNEER_REACH = 0.65
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class FaceMotion:
         skin = np.array(expression, np.float32)
         skin[list(LID_CHANNELS)] = fit.expression[list(LID_CHANNELS)]
         skin[BROW_CHANNELS] = _from_rest(skin[BROW_CHANNELS], fit.expression[BROW_CHANNELS])
+        sneer = skin[SNEER_CHANNELS] - fit.expression[SNEER_CHANNELS]
+        skin[SNEER_CHANNELS] = fit.expression[SNEER_CHANNELS] + SNEER_REACH * sneer
         moved = self._projected(skin, rotation, translation)
         delta = (moved[:, :2] - self._rest[:, :2]) * self._plate.scale
         landmarks = (self._plate.landmarks + delta).astype(np.float32)

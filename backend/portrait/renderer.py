@@ -9,6 +9,7 @@ from numba import njit
 from backend.portrait.analysis import Portrait
 from backend.portrait.background import fill_background
 from backend.portrait.eyes import Eyes
+from backend.portrait.lip_shape import LipShape
 from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion
@@ -42,6 +43,7 @@ class WarpRenderer:
         self._plate = plate = with_rest(plate, rest)
         self._motion = FaceMotion(portrait, plate)
         self._seal = LipSeal(self._motion, rest, plate)
+        self._lip_shape = LipShape(plate, rest)
         self._lip_fill = LipFill(plate, rest)
         self._mesh = WarpMesh(plate, self._motion)
         self._mouth = Mouth(plate, self._motion)
@@ -75,7 +77,7 @@ class WarpRenderer:
         moved = self._motion.at(
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
-        landmarks = self._seal.apply(moved, moved.landmarks)
+        landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
         self._redraw_skin(moved.weights, self._mouth.change(landmarks))
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
