@@ -18,6 +18,7 @@ import zmq
 import zmq.auth.thread
 
 from backend.errors import InputError, OutputError
+from backend.handshakes import failed_handshakes_logged
 from blender_addon.protocol.codec import MAX_BUFFER_BYTES
 from blender_addon.protocol.keys import ClientKeys
 
@@ -164,6 +165,7 @@ def bound_router(context: zmq.Context, host: str, port: int, keys: ServiceKeys |
             router.setsockopt(zmq.ZAP_DOMAIN, b"emorig")
             router.curve_secretkey, router.curve_publickey = keys.secret.encode(), keys.public.encode()
             router.curve_server = True
+            cleanup.enter_context(failed_handshakes_logged(router))
         try:
             router.bind(f"tcp://{_bracketed(host)}:{port or '*'}")
         except zmq.ZMQError as error:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from backend.admission import ServiceLimits
 from backend.endpoints import ServiceKeys, add_client, make_keys
 from backend.errors import InputError, OutputError
 from backend.fair_queue import FairQueue
+from backend.handshakes import LOG_SECONDS
 from backend.metrics import Metrics, metrics_page
 from backend.server import devices_of, serve
 from blender_addon.client import Client, Video
@@ -250,3 +252,19 @@ def test_devices_are_checked_before_anything_starts():
     for names_, workers in ((["tpu"], 1), (["cpu"], 0), (["cuda:"], 1)):
         with pytest.raises(InputError):
             devices_of(names_, workers)
+
+
+def test_refused_handshakes_are_logged(tmp_path, caplog):
+    make_keys(tmp_path / "known", address="tcp://127.0.0.1:1")
+    make_keys(tmp_path / "strange", address="tcp://127.0.0.1:1")
+    keys, stranger = ServiceKeys.read(tmp_path / "known"), ClientKeys.read(tmp_path / "strange" / "client.json")
+    wrong = replace(stranger, token=keys.token, server_public=keys.public)
+    with running_service(tmp_path / "state", keys=keys, token=None) as host:
+        for key, words in ((wrong, "not on the list"), (None, "no key")):
+            with (
+                Client(host.address, token=keys.token, keys=key, timeout=0.4) as refused,
+                pytest.raises(BackendUnavailableError),
+            ):
+                refused.connect()
+            wait_for(lambda words=words: words in caplog.text, 5)
+            time.sleep(LOG_SECONDS)
