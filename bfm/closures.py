@@ -14,6 +14,7 @@ from bfm.landmarks import INNER_LIP_PAIRS, LEFT_LID_PAIRS, RIGHT_LID_PAIRS
 from bfm.model import FaceModel
 
 _HALVINGS = 9
+_CHUNK = 256  # frames
 _MIDDLE_PAIRS = INNER_LIP_PAIRS[1:-1]
 _USUALLY_OPEN = 70.0
 """Percentile over the frames of an open eye's opening."""
@@ -41,7 +42,7 @@ def with_lip_opening(model: FaceModel, identity: np.ndarray, expression: np.ndar
     def opening(close: np.ndarray, part: np.ndarray) -> np.ndarray:
         trial = fitted.copy()
         trial[:, _CLOSE], trial[:, _PART] = close, part
-        return lip_opening(model.landmark_positions(identity, trial))
+        return _by_parts(model, identity, trial, lip_opening)
 
     jaw, part = np.maximum(fitted[:, _JAW], 0.0), fitted[:, _PART].copy()
     still = np.zeros_like(jaw)
@@ -76,7 +77,7 @@ def with_lid_openings(
     def openings(blinks: np.ndarray) -> np.ndarray:
         trial = fitted.copy()
         trial[:, _BLINKS] = blinks
-        return lid_openings(model.landmark_positions(identity, trial))
+        return _by_parts(model, identity, trial, lid_openings)
 
     low = np.zeros_like(measured)
     unblinking = openings(low)
@@ -88,6 +89,12 @@ def with_lid_openings(
     shut = np.full_like(low, FULL_ACTIVATION_SD)
     fitted[:, _BLINKS] = _bisected(lambda blinks: openings(blinks) < goal - 1e-5, low, shut)
     return fitted
+
+
+def _by_parts(model: FaceModel, identity: np.ndarray, expression: np.ndarray, measure) -> np.ndarray:
+    """What measure says of the landmarks of every frame, a part of the frames at a time for memory."""
+    parts = [expression[i : i + _CHUNK] for i in range(0, len(expression), _CHUNK)]
+    return np.concatenate([measure(model.landmark_positions(identity, part)) for part in parts])
 
 
 def _bisected(is_beyond, low: np.ndarray, high: np.ndarray) -> np.ndarray:

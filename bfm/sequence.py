@@ -108,7 +108,7 @@ def fit_sequence(model: FaceModel, landmarks: np.ndarray, *, image_height: int, 
         for i in chosen
     ]
     identity = np.median([fit.identity for fit in singles], axis=0).astype(np.float64)
-    first = [int(np.abs(chosen - i).argmin()) for i in range(len(landmarks))]
+    first = np.abs(chosen[:, None] - np.arange(len(landmarks))).argmin(0)
     rotation = rotation_matrix(np.array([singles[i].rotation for i in first]))
     translation = np.array([singles[i].translation for i in first], np.float64)
     expression = np.array([singles[i].expression for i in first], np.float64)
@@ -116,18 +116,22 @@ def fit_sequence(model: FaceModel, landmarks: np.ndarray, *, image_height: int, 
         part = fitter.follow(landmarks[chosen], identity, rotation[chosen], translation[chosen], expression[chosen])
         sustained = _OWED_TO_IDENTITY * np.percentile(part[2], _SUSTAINED, axis=0)
         identity = fitter.identity(landmarks[chosen], part[0], part[1], part[2] - sustained)
-    rotation, translation, expression = fitter.follow(landmarks, identity, rotation, translation, expression)
-    shape = fitter.shape(identity, expression)
-    measured = fitter.unposed(landmarks, shape, rotation, translation)
+    parts = [
+        fitter.followed(landmarks[part], identity, rotation[part], translation[part], expression[part])
+        for part in (slice(i, i + _CHUNK) for i in range(0, len(landmarks), _CHUNK))
+    ]
+    angles, translation, expression, residual, measured = (
+        np.concatenate(values) for values in zip(*parts, strict=True)
+    )
     expression = with_lip_opening(model, identity, with_joint_gaze(expression), lip_opening(measured))
     expression = with_lid_openings(model, identity, expression, lid_openings(measured))
     return FittedSequence(
         identity=identity.astype(np.float32),
         expression=expression.astype(np.float32),
-        rotation=rotation_angles(rotation).astype(np.float32),
-        translation=translation.astype(np.float32),
-        residual=fitter.residual(landmarks, shape, rotation, translation),
-        measured=measured.astype(np.float32),
+        rotation=angles,
+        translation=translation,
+        residual=residual,
+        measured=measured,
         camera=camera,
     )
 
@@ -166,14 +170,21 @@ class _Fitter:
         for _ in range(_ROUNDS):
             shape = self.shape(identity, expression)
             rotation, translation = self.pose(landmarks, shape, rotation, translation)
-            expression = np.concatenate(
-                [
-                    self.expression(landmarks[i : i + _CHUNK], identity, rotation[i : i + _CHUNK],
-                                    translation[i : i + _CHUNK], shape[i : i + _CHUNK])
-                    for i in range(0, len(landmarks), _CHUNK)
-                ]
-            )  # fmt: skip
+            expression = self.expression(landmarks, identity, rotation, translation, shape)
         return rotation, translation, expression
+
+    def followed(self, landmarks, identity, rotation, translation, expression):
+        """Angles, translations, expressions, residuals and unposed landmarks of every frame, single precision."""
+        rotation, translation, expression = self.follow(landmarks, identity, rotation, translation, expression)
+        shape = self.shape(identity, expression)
+        results = (
+            rotation_angles(rotation),
+            translation,
+            expression,
+            self.residual(landmarks, shape, rotation, translation),
+            self.unposed(landmarks, shape, rotation, translation),
+        )
+        return tuple(np.float32(result) for result in results)
 
     def visible(self, rotation: np.ndarray) -> np.ndarray:
         """Weights (n_frames, 478): 1 where the face turns to the camera, down to 0.1 where it turns away."""
