@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.portrait.easing import smoothstep
+
 IRIS_MARGIN = 1.12  # of the iris's radius: what moves as one with it
+LID_SHADE = 0.05, 0.03  # eye widths under the upper lid's edge, over the lower one's, that lashes and shade discolour
+GLINT = 22.0, 60.0  # brighter than the iris around it, out of 255
+FEATHER = 0.02  # eye widths over which what the photo shows gives way to what is completed
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,17 @@ def make_eyeball(image, u, v, upper, lower, *, center, radius, to_pixels) -> Eye
     u, v, upper, lower (h, w): the eye's frame and its lids in it, eye widths; center (2,) and radius of the iris.
     """
     pixel = 1.0 / float(np.linalg.norm(to_pixels[:, 0]))
-    edge = max(0.035, 0.9 * pixel)
-    seen = (v > upper + edge) & (v < lower - 0.6 * edge) & (u > 0.02) & (u < 0.98)
+    under, over = (max(edge, pixels * pixel) for edge, pixels in zip(LID_SHADE, (1.2, 0.7)))
+    seen = (v > upper + under) & (v < lower - over) & (u > 0.02) & (u < 0.98)
     distance = np.hypot(u - center[0], v - center[1])
     near = distance < IRIS_MARGIN * radius
-    white = _white(image, seen & (distance > (IRIS_MARGIN + 0.1) * radius), seen, u)
+    feather = max(FEATHER / pixel, 1.0)
+    white = _white(image, seen & (distance > (IRIS_MARGIN + 0.1) * radius), seen, feather)
     ring = _by_distance(image, seen & near, distance, radius * IRIS_MARGIN)
-    seen_soft = cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.7) * seen
+    seen_soft = _feathered(seen, feather)
     iris_color = ring + seen_soft[..., None] * (image - ring)
+    glint = _glint(image, ring, (v > upper + 0.5 * under) & (distance < 0.95 * radius))
+    iris_color += glint[..., None] * (np.maximum(image, iris_color) - iris_color)
     soft = max(0.06 * radius, 0.8 * pixel)
     alpha = 1.0 - np.clip((distance - radius * 1.03 + soft) / (2.0 * soft), 0.0, 1.0)
     iris = np.concatenate([iris_color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
@@ -57,7 +65,7 @@ def make_eyeball(image, u, v, upper, lower, *, center, radius, to_pixels) -> Eye
     return Eyeball(white.astype(np.float32), iris, still.astype(np.float32), to_pixels)
 
 
-def _white(image: np.ndarray, known: np.ndarray, seen: np.ndarray, u: np.ndarray) -> np.ndarray:
+def _white(image: np.ndarray, known: np.ndarray, seen: np.ndarray, feather: float) -> np.ndarray:
     """The white of the eye everywhere (h, w, 3), from what shows beside the iris."""
     if known.sum() < 6:
         pixels = image[seen] if seen.any() else image.reshape(-1, 3)
@@ -71,8 +79,20 @@ def _white(image: np.ndarray, known: np.ndarray, seen: np.ndarray, u: np.ndarray
         values = cv2.GaussianBlur(image * weight[..., None], (0, 0), sigma * size)
         sure = np.clip(share * 4.0, 0.0, 1.0)
         result += sure * (values / np.maximum(share, 1e-4) - result)
-    soft = cv2.GaussianBlur(weight, (0, 0), 0.7)[..., None] * weight[..., None]
-    return result + soft * (image - result)
+    return result + _feathered(known, feather)[..., None] * (image - result)
+
+
+def _feathered(seen: np.ndarray, feather: float) -> np.ndarray:
+    """How much of the photo shows (h, w) 0–1: none outside seen (h, w), all of it feather pixels inside."""
+    inside = cv2.distanceTransform(seen.astype(np.uint8), cv2.DIST_L2, 5)
+    return cv2.GaussianBlur(smoothstep(inside, 0.5, 0.5 + feather).astype(np.float32), (0, 0), 0.6)
+
+
+def _glint(image: np.ndarray, ring: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Where light is mirrored in the iris (h, w) 0–1: within (h, w), much brighter than its ring there."""
+    brighter = image.mean(axis=2) - ring.mean(axis=2)
+    spot = smoothstep(brighter, GLINT[0], GLINT[1]) * cv2.erode(within.astype(np.uint8), np.ones((2, 2), np.uint8))
+    return cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 0.5)
 
 
 def _by_distance(image: np.ndarray, known: np.ndarray, distance: np.ndarray, radius: float) -> np.ndarray:
@@ -84,7 +104,8 @@ def _by_distance(image: np.ndarray, known: np.ndarray, distance: np.ndarray, rad
     for step in range(n_steps):
         here = known & (steps == step)
         rows.append(np.median(image[here], axis=0) if here.sum() > 2 else (rows[-1] if rows else fallback))
-    rows = np.array(rows, np.float32)
+    rows = np.pad(np.array(rows, np.float32), ((1, 1), (0, 0)), mode="edge")
+    rows = 0.25 * rows[:-2] + 0.5 * rows[1:-1] + 0.25 * rows[2:]  # no rings that the eye does not have
     position = np.clip(distance / radius * n_steps - 0.5, 0.0, n_steps - 1.0)
     below = np.floor(position).astype(int)
     above = np.minimum(below + 1, n_steps - 1)

@@ -116,6 +116,8 @@ class Eye:
         at_edge = np.abs(self._v - self._upper + 0.02) < 0.03
         dark = 1.0 - float(np.median(self._lash[at_edge])) if at_edge.any() else 0.3
         self._line_strength = float(np.clip(0.22 + 0.6 * dark, 0.2, 0.6))
+        tone = self._lid_tone()
+        self._line_tint = 1.6 - 0.6 * tone / max(float(tone.mean()), 1.0)  # as warm as the skin it stands in
         self._ball = self._make_ball(plate, iris, inverse)
 
     def draw(self, source: np.ndarray, state: LidState, origin: tuple[int, int]) -> None:
@@ -172,14 +174,20 @@ class Eye:
         moved = upper - self._upper
         down = float(np.clip(state.upper / BLINK_MEETING, 0.0, 1.0))
         if down <= 0.02:
-            return image
+            # the lid's edge takes with it what lay under its line in the photo
+            raised = float(smoothstep(np.float32(-state.upper), 0.02, 0.12))
+            line = 0.85 * self._line_strength * raised * self._edge_line(upper)
+            return image * (1.0 - line[..., None] * self._line_tint)
         shift = np.where(self._u > -SIDE_REACH, moved, 0.0)
         darkness = self._sampled_map(self._lash, -shift)
         darkness = 1.0 - (1.0 - darkness) * smoothstep(np.float32(down), 0.02, 0.15)
-        line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
-        line *= smoothstep(self._u, 0.0, 0.2) * smoothstep(1.0 - self._u, 0.04, 0.34)
-        darkness *= 1.0 - self._line_strength * smoothstep(np.float32(down), 0.3, 0.95) * line
+        darkness *= 1.0 - self._line_strength * smoothstep(np.float32(down), 0.3, 0.95) * self._edge_line(upper)
         return image * darkness[..., None]
+
+    def _edge_line(self, upper: np.ndarray) -> np.ndarray:
+        """The thin line (h, w) 0–1 along a lid's edge at upper (h, w)."""
+        line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
+        return line * smoothstep(self._u, 0.0, 0.2) * smoothstep(1.0 - self._u, 0.04, 0.34)
 
     def _sampled_map(self, values: np.ndarray, shift: np.ndarray) -> np.ndarray:
         down = self._to_pixels[:, 1]
