@@ -110,6 +110,7 @@ def rerender(
 ) -> FaceCoefficients:  # fmt: skip
     """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
     from backend.curves.convert import coefficients_from_curves
+    from backend.curves.recast import belongs_to, recast
 
     portrait = read_portrait(portrait_file)
     if curves.coefficients is None:
@@ -118,6 +119,8 @@ def rerender(
         coefficients = make_coefficients(performance_from_curves(curves), portrait)
     else:
         coefficients = coefficients_from_curves(curves)
+        if not belongs_to(coefficients, portrait.fit.identity):
+            coefficients = make_coefficients(recast(coefficients, curves), portrait)
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )

@@ -259,3 +259,20 @@ def test_an_emotion_video_yields_to_closed_lips():
     lips[1, EXPRESSION_CHANNELS.index("mouthPucker")] = 1.0
     layer = giving_way(displacement, lips, np.ones(2))
     assert layer[1].max() < layer[0].max()
+
+
+@pytest.mark.shared
+def test_a_tracked_face_plays_on_another_from_its_own_rest(happy):
+    from backend.curves.recast import belongs_to, recast
+
+    assert belongs_to(happy.coefficients, happy.fit.identity)
+    assert not belongs_to(happy.coefficients, np.zeros(80, np.float32))
+    performance = recast(happy.coefficients, happy.curves)
+    assert np.allclose(performance.weights, np.clip(happy.coefficients.weights, 0, 1), atol=1e-6)
+    assert np.abs(np.median(performance.head_rotation, axis=0)).max() < 0.01
+    assert np.allclose(
+        np.ptp(performance.head_rotation, axis=0), np.ptp(happy.coefficients.rotation, axis=0), atol=0.02
+    )
+    assert np.abs(np.median(performance.head_translation, axis=0)).max() < 1e-6
+    # The camera stands decimetres away; what is played is the head's own movement.
+    assert np.abs(performance.head_translation).max() < 0.5
