@@ -9,13 +9,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.portrait.lips import LOWER, UPPER, MouthRest
+from backend.portrait.lips import LOWER, UPPER, MouthRest, mouth_width
 from backend.portrait.plate import Plate
+from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
 SWELLING, CLOSING_SWELLING = 0.12, 0.30  # of its own height, that a lip grows at most; lips that a smile had drawn thin
 THINNING = 0.42  # that it loses at most, pressed or rolled in
+WIDENING, NARROWING = 0.20, 0.55  # of the closed mouth's width, that it grows and shrinks at most
 SQUEEZE, MOUSTACHE_SQUEEZE = 0.32, 0.10  # that the skin above the upper lip loses at most
 RING_SHARES = np.float32([1.0, 0.68, 0.3, 0.0])[:, None, None]  # of a change of the outer ring, outer to inner
+MOUTH = sorted({index for ring in (*UPPER_LIP_RINGS, *LOWER_LIP_RINGS) for index in ring})
 NOSE_BASE, LIP_TOP = [97, 2, 326], [37, 0, 267]
 MIDDLE = np.sin(np.linspace(0.0, np.pi, UPPER.shape[1] + 2)[1:-1]).astype(np.float32)[:, None] ** 0.7
 ABOVE_LIP = ((167, 165, 92, 40, 39, 37), (393, 391, 322, 270, 269, 267))  # beside the nose's shadow, right and left
@@ -30,12 +33,14 @@ class LipShape:
         points = rest.landmarks
         self._heights = [np.linalg.norm(_across(points, rings), axis=1) for rings in (UPPER, LOWER)]
         self._philtrum = float(np.linalg.norm(_philtrum(points)))
+        self._width = mouth_width(points)
+        self._widening = WIDENING if rest.is_closed else np.inf
         self._swelling = SWELLING if rest.is_closed else CLOSING_SWELLING
         self._squeeze = MOUSTACHE_SQUEEZE if has_moustache(plate) else SQUEEZE
 
     def apply(self, landmarks: np.ndarray) -> np.ndarray:
         """landmarks (478, 2) with lips no fuller, thinner or nearer to the nose than the limits."""
-        out = self._off_the_nose(landmarks)
+        out = self._narrowed(self._off_the_nose(landmarks))
         for rings, height in zip((UPPER, LOWER), self._heights):
             across = _across(out, rings)
             length = np.linalg.norm(across, axis=1)
@@ -45,6 +50,17 @@ class LipShape:
             wanted = rest + _limited(ratio - rest, self._swelling, THINNING)
             scale = np.where(length > 1e-3, wanted / np.maximum(ratio, 1e-3), 1.0)
             out[rings] += RING_SHARES * ((scale - 1.0)[:, None] * across)[None].astype(np.float32)
+        return out
+
+    def _narrowed(self, landmarks: np.ndarray) -> np.ndarray:
+        """landmarks with the mouth no wider than the limit, drawn in towards its middle."""
+        width = mouth_width(landmarks)
+        change = width / self._width - 1.0
+        scale = (1.0 + float(_limited(np.float32(change), self._widening, NARROWING))) * self._width / width
+        axis = (landmarks[291] - landmarks[61]) / width
+        out = landmarks.copy()
+        away = (landmarks[MOUTH] - landmarks[[61, 291]].mean(axis=0)) @ axis
+        out[MOUTH] += ((scale - 1.0) * away)[:, None] * axis
         return out
 
     def _off_the_nose(self, landmarks: np.ndarray) -> np.ndarray:

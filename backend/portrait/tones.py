@@ -63,7 +63,7 @@ class FaceTones:
         level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
         enamel = level * tint * np.float32([1.03, 0.985, 0.90])
         # teeth are never bluer or greener than this, whatever light the skin stands in
-        enamel = np.minimum(enamel, enamel[0] * np.float32([1.0, 0.95, 0.86]))
+        enamel = np.minimum(enamel, enamel[0] * np.float32([1.0, 0.955, 0.885]))
         if is_inside_seen and self.inside_bright is not None:
             enamel = np.maximum(0.9 * enamel, np.minimum(self.inside_bright, 1.15 * enamel))
         flesh = 0.6 * self.lips + 0.4 * self.skin * np.float32([0.95, 0.62, 0.60])
