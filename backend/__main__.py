@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from backend import curve_commands, face_commands, learning_commands
-from backend.batch_command import batch
-from backend.curve_commands import read_strengths
-from backend.serve_command import serve, status
+from backend.commands import curves as curve_commands
+from backend.commands import faces as face_commands
+from backend.commands import learning as learning_commands
+from backend.commands.batch import batch
+from backend.commands.curves import read_strengths
+from backend.commands.serve import serve, status
 from blender_addon.protocol.errors import InputError
 
 app = typer.Typer(
@@ -68,7 +70,7 @@ def render(
     unmarked: Unmarked = False,
 ) -> None:
     """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
-    from backend.commands import render_to_folder
+    from backend.commands.shots import render_to_folder
 
     options = _options(fps, size, pose, layer, seed, start, end, renderer)
     marking = _marking(unmarked, certificate, certificate_key, consent)
@@ -89,7 +91,7 @@ def animate(
     format: Annotated[str | None, typer.Option("--format", help="Format by name; see emorig formats.")] = None,
 ) -> None:
     """Make rig curves alone, without a portrait."""
-    from backend.commands import animate_to_file
+    from backend.commands.shots import animate_to_file
 
     options = _options(fps, None, pose, layer, seed, start, end, None)
     animate_to_file(audio, out, emotion=emotion, options=options, format=format)
@@ -110,7 +112,7 @@ def rerender(
     unmarked: Unmarked = False,
 ) -> None:
     """Render a portrait again from edited curves: video.mp4, coefficients.npz and settings.json."""
-    from backend.commands import rerender_to_folder
+    from backend.commands.shots import rerender_to_folder
 
     marking = _marking(unmarked, certificate, certificate_key, consent)
     rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end, marking=marking)
@@ -130,7 +132,7 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say where a video comes from: its manifest, its watermark and the settings beside it."""
-    from backend.verification import report_verification
+    from backend.provenance.verification import report_verification
 
     raise typer.Exit(report_verification(file, trust=trust, as_json=json))
 
@@ -138,7 +140,7 @@ def verify(
 @app.command()
 def doctor() -> None:
     """Say what is installed, which device and models there are, what is missing and how to get it."""
-    from backend.doctor import report
+    from backend.commands.doctor import report
 
     raise typer.Exit(report())
 
@@ -146,7 +148,7 @@ def doctor() -> None:
 @app.command()
 def demo(out: OutFolder = Path("demo")) -> None:
     """Render the demonstration: a public-domain portrait speaks, neutral to happy to angry."""
-    from backend.demo import render_demo
+    from backend.commands.demo import render_demo
 
     render_demo(out)
 
@@ -168,7 +170,7 @@ def _options(fps, size, pose, layer, seed, start, end, renderer):
 
 def _marking(unmarked, certificate, certificate_key, consent):
     """How videos are labelled, of the command line's values."""
-    from backend.provenance import Marking
+    from backend.provenance.label import Marking
 
     return Marking.chosen(unmarked=unmarked, certificate=certificate, key=certificate_key, consent=consent)
 

@@ -15,7 +15,7 @@ import numpy as np
 from backend.curves.convert import coefficients_to_mapping
 from backend.errors import OutputError
 from backend.export.emorig_json import curves_to_json
-from backend.provenance import Marking, provenance_record, shot_settings
+from backend.provenance.label import Marking, provenance_record, shot_settings
 from bfm.coefficients import EXPRESSION_CHANNELS, FaceCoefficients
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack

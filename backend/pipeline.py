@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from backend.errors import InputError
-from backend.provenance import Label, Marking, label_shot, sign_video
+from backend.provenance.label import Label, Marking, label_shot, sign_video
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from backend.server import serve
+from backend.service.server import serve
 from blender_addon.client import Client
 from blender_addon.protocol.codec import decode, encode
 from blender_addon.protocol.discovery import FOLDER_VARIABLE

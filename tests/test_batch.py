@@ -21,7 +21,7 @@ from backend.batch.run import BatchOptions, run_batch
 from backend.batch.shot import content_hash
 from backend.batch.workers import LocalWorkers
 from backend.errors import InputError, OutputError
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
@@ -30,7 +30,7 @@ from pathlib import Path
 import batch_maker
 import backend.batch.run as run
 from backend.batch.workers import LocalWorkers
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 if __name__ == "__main__":
     run.LocalWorkers = functools.partial(LocalWorkers, maker=batch_maker.make)
     out = Path(sys.argv[2])

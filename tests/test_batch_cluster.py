@@ -15,7 +15,7 @@ from backend.batch.jobs import read_jobs
 from backend.batch.ledger import Ledger
 from backend.batch.run import BatchOptions, run_batch
 from backend.batch.workers import attempt
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 
 TESTS = Path(__file__).resolve().parent
 

@@ -14,8 +14,8 @@ from backend.batch.quality import SHUT_MM, assess, lip_aperture
 from backend.batch.run import BatchOptions, run_batch
 from backend.batch.workers import Outcome, attempt
 from backend.pipeline import articulate
-from backend.provenance import Marking
-from backend.verification import verify
+from backend.provenance.label import Marking
+from backend.provenance.verification import verify
 from bfm.coefficients import EXPRESSION_CHANNELS, FULL_ACTIVATION_SD, FaceCoefficients
 
 RATE = 25.0

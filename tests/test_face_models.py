@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from backend.__main__ import app
 from backend.errors import InputError
-from backend.face_models import find_model, guess_kind, import_model, known_models, write_front_of
-from backend.preview import ModelView, expressions_of, write_preview
+from backend.faces.models import find_model, guess_kind, import_model, known_models, write_front_of
+from backend.faces.preview import ModelView, expressions_of, write_preview
 from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX
 from bfm.sources.bfm2009 import read_front
 from bfm.sources.embedded import load_embedded_model

@@ -19,11 +19,19 @@ from skimage import data
 
 from backend.errors import InputError
 from backend.inference.emotion_video import EmotionVideo
-from backend.provenance import NO_CONSENT, Label, Marking, identity_text, label_shot, provenance_record, sign_video
-from backend.signing import SigningCertificate, make_chain, own_certificate
-from backend.verification import report_verification, verify
+from backend.provenance.label import (
+    NO_CONSENT,
+    Label,
+    Marking,
+    identity_text,
+    label_shot,
+    provenance_record,
+    sign_video,
+)
+from backend.provenance.signing import SigningCertificate, make_chain, own_certificate
+from backend.provenance.verification import report_verification, verify
+from backend.provenance.watermark import N_BITS, MarkNotFoundError, Watermark, codeword, patterns, read_mark
 from backend.video import VideoWriter
-from backend.watermark import N_BITS, MarkNotFoundError, Watermark, codeword, patterns, read_mark
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import EmotionTrack
 

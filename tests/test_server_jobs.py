@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend.fair_queue import FairQueue
-from backend.jobs import KEPT_FILES, JobStore, MessageLog, upload_path
+from backend.service.fair_queue import FairQueue
+from backend.service.jobs import KEPT_FILES, JobStore, MessageLog, upload_path
 from blender_addon.protocol.messages import Submit, new_job_name
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import EmotionTrack

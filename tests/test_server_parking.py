@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from service_host import hand_in, running_service
 
-from backend.admission import ServiceLimits
-from backend.endpoints import ServiceKeys, add_client, make_keys
 from backend.errors import InputError, OutputError
-from backend.fair_queue import FairQueue
 from backend.handshakes import LOG_SECONDS
-from backend.metrics import Metrics, metrics_page
-from backend.server import devices_of, serve
+from backend.service.admission import ServiceLimits
+from backend.service.endpoints import ServiceKeys, add_client, make_keys
+from backend.service.fair_queue import FairQueue
+from backend.service.metrics import Metrics, metrics_page
+from backend.service.server import devices_of, serve
 from blender_addon.client import Client, Video
 from blender_addon.protocol.errors import BackendUnavailableError
 from blender_addon.protocol.keys import ClientKeys
@@ -33,7 +33,7 @@ PORTRAIT = b"portrait bytes " * 1000
 PROGRAM = """
 import sys
 from pathlib import Path
-from backend.server import serve
+from backend.service.server import serve
 serve(job_function='service_job:make_by_name', jobs=Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 
@@ -152,7 +152,7 @@ def fetched(port: int, path: str = "/metrics") -> str:
 
 
 def test_the_metrics_page_counts_what_happens(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.service.MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.service.router.MEASURE_SECONDS", 0.05)
     with metrics_page(0, Metrics().page) as probe:
         pass
     with running_service(tmp_path, metrics_port=probe, limits=ServiceLimits(queued_per_client=0)) as host:

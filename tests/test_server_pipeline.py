@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from service_host import hand_in, running_service
 
-from backend.server import DEFAULT_JOB_FUNCTION
+from backend.service.server import DEFAULT_JOB_FUNCTION
 from blender_addon.client import Video
 from blender_addon.protocol.messages import Cancelled, Curves, Failed, Finished, Frame
 from blender_addon.protocol.options import ShotOptions

@@ -14,16 +14,16 @@ import pytest
 import zmq
 from service_host import hand_in, is_alive, running_service
 
-from backend.endpoints import ServiceKeys, clear_stale_folders, is_loopback, keys_in, make_keys
 from backend.errors import InputError, OutputError
-from backend.server import serve
+from backend.service.endpoints import ServiceKeys, clear_stale_folders, is_loopback, keys_in, make_keys
+from backend.service.server import serve
 from blender_addon.client import Client
 from blender_addon.protocol.errors import BackendUnavailableError
 from blender_addon.protocol.keys import ClientKeys
 from blender_addon.protocol.messages import Finished
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = "from backend.server import serve; serve(job_function='service_job:make_by_name')"
+PROGRAM = "from backend.service.server import serve; serve(job_function='service_job:make_by_name')"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import service_job
 import zmq
 from service_host import TOKEN, hand_in, is_alive, running_service
 
-from backend.admission import ServiceLimits
+from backend.service.admission import ServiceLimits
 from blender_addon.client import Client, Video
 from blender_addon.protocol.codec import decode, encode
 from blender_addon.protocol.errors import BackendUnavailableError, ProtocolError
@@ -103,7 +103,7 @@ def test_a_shot_that_fails_says_why_and_the_next_one_works(client, order, words)
 
 @pytest.mark.parametrize("order", [b"slow", b"stuck"])
 def test_a_running_shot_stops_within_half_a_second(client, order, monkeypatch):
-    monkeypatch.setattr("backend.worker_pool.KILL_SECONDS", 0.8)
+    monkeypatch.setattr("backend.service.worker_pool.KILL_SECONDS", 0.8)
     job = hand_in(client, order)
     wait_until_running(client, job)
     started = time.monotonic()
@@ -333,7 +333,7 @@ def test_two_devices_make_two_shots_at_a_time(tmp_path):
 
 
 def test_results_are_kept_within_bounds(tmp_path, monkeypatch):
-    monkeypatch.setattr("backend.service.CARE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.service.router.CARE_SECONDS", 0.05)
     with running_service(tmp_path, limits=ServiceLimits(kept_jobs=2)) as host, host.client() as client:
         jobs = [hand_in(client) for _ in range(4)]
         for job in jobs:

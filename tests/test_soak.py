@@ -13,9 +13,9 @@ import pytest
 from service_host import TOKEN, hand_in, running_service
 from soak_clients import storm
 
-from backend.admission import ServiceLimits
 from backend.batch.run import BatchOptions, run_batch
-from backend.provenance import Marking
+from backend.provenance.label import Marking
+from backend.service.admission import ServiceLimits
 from blender_addon.protocol.codec import decode, encode
 from blender_addon.protocol.errors import InputError
 from blender_addon.protocol.messages import (

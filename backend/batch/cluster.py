@@ -18,7 +18,7 @@ from pathlib import Path
 from backend.batch.jobs import BatchJob
 from backend.batch.workers import STAGING_PREFIX, Outcome, StageReport, attempt
 from backend.errors import BackendUnavailableError, InputError
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 
 LOCAL = "local"
 CORES_PER_ACTOR = 4

@@ -18,7 +18,7 @@ from backend.batch.report import write_report
 from backend.batch.shot import content_hash
 from backend.batch.workers import STAGING_PREFIX, LocalWorkers, Outcome, require_workers
 from backend.errors import InputError
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 
 MAX_ATTEMPTS = 3  # of a job whose worker died
 POLL_SECONDS = 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.batch.jobs import BatchJob
-from backend.provenance import Marking, shot_settings
+from backend.provenance.label import Marking, shot_settings
 
 REVIEW, THUMBNAILS = "review.json", "thumbnails.jpg"
 THUMBNAIL_SIDE = 160  # pixels
@@ -60,7 +60,7 @@ def make_job(job: BatchJob, folder: Path, *, marking: Marking, report: Report) -
     """Writes all files of a job into an empty folder and gives what a person should look at. Raises InputError."""
     from backend.audio.waveform import load_waveform
     from backend.batch.quality import assess
-    from backend.commands import COEFFICIENTS, CURVES, SETTINGS, VIDEO
+    from backend.commands.shots import COEFFICIENTS, CURVES, SETTINGS, VIDEO
     from backend.delivery import write_coefficients, write_curves, write_settings
     from backend.pipeline import Shot, read_emotion, run_shot
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backend.batch.jobs import BatchJob
 from backend.errors import InputError, OutputError
-from backend.provenance import Marking
+from backend.provenance.label import Marking
 
 PROGRESS_SECONDS = 0.2
 STAGING_PREFIX = ".making-"

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backend.demo import EMOTION, SENTENCE
+from backend.commands.demo import EMOTION, SENTENCE
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import EmotionTrack
 

@@ -9,7 +9,7 @@ FOLDERS = [str(HERE.parents[1]), str(HERE)]
 sys.path[:0] = FOLDERS
 os.environ["PYTHONPATH"] = os.pathsep.join(FOLDERS)
 
-from backend.server import serve  # noqa: E402
+from backend.service.server import serve  # noqa: E402
 
 if __name__ == "__main__":
     assert sys.argv[1:] == ["serve"], sys.argv

@@ -1,0 +1,85 @@
+"""The command line's verbs for learning: train synthesise, train speech, evaluate speech, evaluate speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.errors import InputError
+
+train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks and the machine, beside baselines.")
+
+Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed makes the same.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    app.add_typer(train, name="train")
+    app.add_typer(evaluate, name="evaluate")
+
+
+@train.command()
+def synthesise(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the corpus; a stopped run goes on there.")],
+    hours: Annotated[float, typer.Option(help="Hours of speech.")] = 10.0,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="Processes that speak side by side.")] = 1,
+) -> None:
+    """Make the speech corpus: sentences by many voices with exact phone timings, kept as features and labels."""
+    from backend.commands.console import progress_bar
+    from backend.training.synthesise import synthesise as make_corpus
+
+    if not hours > 0:
+        raise InputError(f"The hours of the corpus should be above 0, got {hours:g}.")
+    with progress_bar("shards") as step:
+        description = make_corpus(out, hours=hours, seed=seed, jobs=jobs, progress=step)
+    print(f"{out}: {description['shards']} shards, sha256 {description['sha256']}")
+
+
+@train.command()
+def speech(
+    corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
+    steps: Annotated[int, typer.Option(help="Steps of 24 excerpts.")] = 4500,
+    seed: Seed = 0,
+) -> None:
+    """Train the speech network on a corpus, by step count."""
+    from backend.commands.console import progress_bar
+    from backend.training.speech import TrainingPlan, train_speech
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
+    with progress_bar("steps") as step:
+        train_speech(
+            corpus, out, plan=TrainingPlan(steps=steps, seed=seed), progress=lambda done, _losses: step(done, steps)
+        )
+    print(out)
+
+
+@evaluate.command(name="speech")
+def evaluate_speech(
+    clips: Annotated[list[Path] | None, typer.Argument(metavar="CLIP…", help="Videos of people who speak.")] = None,
+    recordings: Annotated[int, typer.Option(help="Held-out recordings to use, where festvox-ru is installed.")] = 40,
+    weights: Annotated[Path | None, typer.Option(help="Other weights than the shipped ones.")] = None,
+) -> None:
+    """Lips against phone labels and against the tracked lips of real speakers, beside the sound's loudness."""
+    from backend.evaluation.speech import report
+
+    missing = [clip for clip in clips or () if not clip.is_file()]
+    if missing:
+        raise InputError(f"No video at '{missing[0]}': give videos of people who speak.")
+    report(clips or [], n_recordings=recordings, weights=weights)
+
+
+@evaluate.command(name="speed")
+def evaluate_speed(
+    seconds: Annotated[float, typer.Option(help="Length of the shot.")] = 8.0,
+    size: Annotated[list[int] | None, typer.Option(help="Shorter sides in pixels.")] = None,
+) -> None:
+    """Time every stage of a shot on this machine."""
+    from backend.evaluation.speed import report
+
+    report(seconds, tuple(size or (256, 512)))

@@ -1,0 +1,108 @@
+"""What the command line's verbs do: run a shot here or on a backend and deliver its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.commands.console import ConsoleSink
+from backend.delivery import staged, write_coefficients, write_curves, write_settings
+from backend.errors import InputError
+from backend.pipeline import Shot, read_emotion, rerender, run_shot
+from backend.provenance.label import Marking
+from blender_addon.protocol.options import ShotOptions
+
+VIDEO, CURVES, COEFFICIENTS, SETTINGS = "video.mp4", "curves.json", "coefficients.npz", "settings.json"
+
+
+def render_to_folder(
+    portrait: Path,
+    audio: Path,
+    out: Path,
+    *,
+    emotion: str,
+    options: ShotOptions,
+    backend: str | None = None,
+    marking: Marking | None = None,
+) -> tuple[Path, ...]:
+    """Renders a shot into a folder and names the files that it wrote; a backend labels with its own certificate."""
+    marking = marking or Marking.chosen()
+    shot = Shot(portrait, audio, read_emotion(emotion), options)
+    with staged(out) as folder, ConsoleSink() as sink:
+        if backend is None:
+            result = run_shot(shot, sink, video_path=folder / VIDEO, marking=marking)
+        else:
+            from backend.service.remote import run_remote_shot
+
+            result = run_remote_shot(shot, sink, address=backend, video_path=folder / VIDEO)
+        write_curves(folder / CURVES, result.curves)
+        write_coefficients(folder / COEFFICIENTS, result.coefficients)
+        write_settings(
+            folder / SETTINGS,
+            portrait=portrait,
+            audio=audio,
+            emotion=shot.emotion,
+            options=options,
+            notices=result.notices,
+            video=folder / VIDEO,
+            marking=marking,
+        )
+    return _name_files(out, (VIDEO, CURVES, COEFFICIENTS, SETTINGS))
+
+
+def animate_to_file(audio: Path, out: Path, *, emotion: str, options: ShotOptions, format: str | None = None) -> None:
+    """Writes the curves of a recording to one file, in the format of its suffix or the one that is named."""
+    from backend.export.formats import format_for
+    from backend.export.options import ExportOptions
+    from backend.export.verbs import deliver_curves
+
+    wanted = format_for(out, format)
+    shot = Shot(None, audio, read_emotion(emotion), options)
+    with ConsoleSink() as sink:
+        result = run_shot(shot, sink)
+    deliver_curves(result.curves, out, name=wanted, options=ExportOptions(audio=audio))
+
+
+def rerender_to_folder(
+    portrait: Path,
+    curves_file: Path,
+    audio: Path,
+    out: Path,
+    *,
+    size: int | None,
+    start: float,
+    end: float | None,
+    marking: Marking | None = None,
+) -> None:
+    """Renders a portrait from a curve file into a folder."""
+    from backend.export.formats import read_curves
+
+    marking = marking or Marking.chosen()
+    curves, _ = read_curves(curves_file)
+    options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end)
+    with staged(out) as folder, ConsoleSink() as sink:
+        coefficients = rerender(
+            portrait, curves, audio, options=options, sink=sink, video_path=folder / VIDEO, marking=marking
+        )
+        write_coefficients(folder / COEFFICIENTS, coefficients)
+        write_settings(
+            folder / SETTINGS,
+            portrait=portrait,
+            audio=audio,
+            emotion=None,
+            options=options,
+            notices=(),
+            video=folder / VIDEO,
+            marking=marking,
+        )
+    _name_files(out, (VIDEO, COEFFICIENTS, SETTINGS))
+
+
+def _name_files(folder: Path, names: tuple[str, ...]) -> tuple[Path, ...]:
+    """Prints and returns the paths of the files that were written."""
+    paths = tuple(folder / name for name in names)
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"The result '{missing[0]}' was not written: look at the messages above.")
+    for path in paths:
+        print(path)
+    return paths

@@ -1,0 +1,1 @@
+"""Face models on this machine, and pictures of them."""

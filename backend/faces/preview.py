@@ -1,0 +1,209 @@
+"""Pictures of a face model: a turntable, or curves played on it, drawn with the rasteriser; and OBJ and glTF of it."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from backend.errors import InputError
+from bfm.camera import CAMERA_DISTANCE, Camera, project, rotation_matrix
+from bfm.coefficients import EXPRESSION_CHANNELS, EXPRESSION_DIMS, FULL_ACTIVATION_SD
+from bfm.lighting import lit_colors
+from bfm.model import FaceModel
+from bfm.rasterize import interpolate, rasterize, vertex_normals
+from blender_addon.protocol.types import AnimationCurves, channel_subset
+
+FRAME_RATE = 25.0
+TURN_SECONDS = 4.0
+BACKGROUND = 0.16  # linear grey
+FILL = 0.86  # share of the picture's height that the model takes
+OVERSAMPLING = 2
+# Light from above and the character's right, as spherical harmonics beside even white light.
+KEY_LIGHT = (-0.2, -0.22, 0.3, 0.14, 0.0, 0.03, 0.04, -0.03, 0.0)
+HIDDEN_REGIONS = ("wet", "lashes")  # what needs transparency to look like itself
+METRES_PER_DECIMETRE = 0.1
+
+
+class ModelView:
+    """Draws a model's vertices (n_vertices, 3) dm in a square of size pixels, seen from the front."""
+
+    def __init__(self, model: FaceModel, *, size: int) -> None:
+        if not 16 <= size <= 4096 or size % 2:
+            raise InputError(f"The preview's size should be an even number from 16 to 4096 pixels, got {size}.")
+        self.model, self.size = model, size
+        hidden = np.isin(model.regions, [i for i, name in enumerate(model.region_names) if name in HIDDEN_REGIONS])
+        self.triangles = model.triangles[~hidden[model.triangles].any(1)]
+        self.albedo = model.albedo(np.zeros(len(model.texture_basis), np.float32))
+        low, high = model.mean.min(0), model.mean.max(0)
+        self.middle = (low + high) / 2
+        # What turns about the vertical through the middle stays inside.
+        radius = np.hypot(*(np.abs(model.mean[:, [0, 2]] - self.middle[[0, 2]])).T).max()
+        reach = max((high - low)[1] / 2, radius)
+        side = size * OVERSAMPLING
+        self.camera = Camera(FILL * 0.5 * side * (CAMERA_DISTANCE - radius) / reach, side / 2, side / 2)
+        self.lighting = np.tile(np.array(KEY_LIGHT), 3)
+
+    def draw(self, vertices: np.ndarray, angles: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+        """The picture (size, size, 3) uint8 RGB of vertices turned by angles in radians."""
+        side = self.size * OVERSAMPLING
+        centred = vertices - self.middle
+        normals = vertex_normals(centred, self.triangles) @ rotation_matrix(np.array(angles)).T
+        seen = project(centred, np.array(angles), np.zeros(3), self.camera)
+        fragments = rasterize(seen, self.triangles, height=side, width=side)
+        colors = np.clip(lit_colors(self.albedo, normals, self.lighting), 0.0, None)
+        image = interpolate(fragments, self.triangles, colors)
+        image[~fragments.covered] = BACKGROUND
+        image = image.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
+        encoded = np.where(image <= 0.0031308, 12.92 * image, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
+        return (np.clip(encoded, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def write_preview(
+    model: FaceModel, out: Path, *, curves: AnimationCurves | None = None, audio: Path | None = None, size: int = 512
+) -> None:
+    """Writes a turntable, or curves played on the model, as .mp4; the model as .obj, .glb; or one view as .png.
+
+    audio: the sound of the curves' video; silence where not given. Raises InputError for another suffix.
+    """
+    writers = {".mp4": _write_video, ".png": _write_picture, ".obj": _write_obj, ".glb": _write_glb}
+    if out.suffix.lower() not in writers:
+        raise InputError(f"A preview is written as {', '.join(writers)}, not as '{out.suffix}'.")
+    from backend.delivery import staged
+
+    with staged(out.parent) as folder:
+        writers[out.suffix.lower()](model, folder / out.name, curves, audio, size)
+
+
+def expressions_of(model: FaceModel, curves: AnimationCurves) -> np.ndarray:
+    """Expression (n_frames, n_expression) sd that plays curves on a model: by name, or solved where it has no names."""
+    weights = channel_subset(curves.names, curves.weights, EXPRESSION_CHANNELS)
+    if model.expression_names[:EXPRESSION_DIMS] == EXPRESSION_CHANNELS:
+        played = np.zeros((len(weights), len(model.expression_names)), np.float32)
+        played[:, :EXPRESSION_DIMS] = weights * FULL_ACTIVATION_SD
+        return played
+    from bfm.retarget import between_models
+    from bfm.sources.embedded import load_embedded_model
+
+    return between_models(load_embedded_model(), weights * FULL_ACTIVATION_SD, model).weights
+
+
+def _turntable(model: FaceModel, view: ModelView) -> Iterator[np.ndarray]:
+    n_frames = round(TURN_SECONDS * FRAME_RATE)
+    rest = _posed(model, np.zeros((1, len(model.expression_names))))[0]
+    for i in range(n_frames):
+        yield view.draw(rest, (0.0, 2.0 * np.pi * i / n_frames, 0.0))
+
+
+def _played(model: FaceModel, view: ModelView, curves: AnimationCurves) -> Iterator[np.ndarray]:
+    from scipy.spatial.transform import Rotation
+
+    expressions = expressions_of(model, curves)
+    # scipy's intrinsic ZYX is the project's Rz Ry Rx.
+    angles = Rotation.from_quat(curves.head_rotation[:, [1, 2, 3, 0]]).as_euler("ZYX")[:, ::-1]
+    for expression, turned in zip(expressions, angles, strict=True):
+        yield view.draw(_posed(model, expression[None])[0], tuple(turned))
+
+
+def _posed(model: FaceModel, expression: np.ndarray) -> np.ndarray:
+    return model.vertices(np.zeros(len(model.identity_basis), np.float32), expression)
+
+
+def _write_video(model: FaceModel, path: Path, curves: AnimationCurves | None, audio: Path | None, size: int) -> None:
+    from backend.video import VideoWriter
+
+    view = ModelView(model, size=size)
+    rate = FRAME_RATE if curves is None else curves.frame_rate
+    n_frames = round(TURN_SECONDS * FRAME_RATE) if curves is None else curves.n_frames
+    frames = _turntable(model, view) if curves is None else _played(model, view, curves)
+    sound = audio if audio is not None else _silence(n_frames / rate)
+    with VideoWriter(path, width=size, height=size, frame_rate=rate, audio=sound) as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+def _silence(seconds: float) -> bytes:
+    """A WAV file of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16000)
+        sound.writeframes(bytes(2 * max(round(seconds * 16000), 8000)))
+    return file.getvalue()
+
+
+def _write_picture(
+    model: FaceModel, path: Path, curves: AnimationCurves | None, _audio: Path | None, size: int
+) -> None:
+    """Front, three-quarter and side; with curves, four moments of them."""
+    import cv2
+
+    view = ModelView(model, size=size)
+    if curves is None:
+        rest = _posed(model, np.zeros((1, len(model.expression_names))))[0]
+        views = [view.draw(rest, (0.0, np.radians(yaw), 0.0)) for yaw in (0.0, 40.0, 90.0)]
+    else:
+        moments = np.linspace(0, curves.n_frames - 1, 4).round().astype(int)
+        views = [view.draw(_posed(model, row[None])[0]) for row in expressions_of(model, curves)[moments]]
+    if not cv2.imwrite(str(path), np.hstack(views)[..., ::-1]):
+        raise InputError(f"'{path.name}' could not be written: choose another folder.")
+
+
+def _write_obj(model: FaceModel, path: Path, _curves: AnimationCurves | None, _audio: Path | None, _size: int) -> None:
+    """The average face as Wavefront OBJ in metres: quads where the model has them, with texture coordinates."""
+    lines = [f"# {model.name}, metres", f"o {model.name}"]
+    lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (model.mean * METRES_PER_DECIMETRE).tolist()]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in model.uv.tolist()]
+    for polygon in (*model.quads.tolist(), *_triangles_alone(model).tolist()):
+        lines.append("f " + " ".join(f"{corner + 1}/{corner + 1}" for corner in polygon))
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def _triangles_alone(model: FaceModel) -> np.ndarray:
+    """The triangles (n, 3) that are no halves of quads."""
+    if not len(model.quads):
+        return model.triangles
+    halves = np.sort(np.concatenate([model.quads[:, [0, 1, 2]], model.quads[:, [0, 2, 3]]]), axis=1)
+    known = {tuple(corners) for corners in halves.tolist()}
+    alone = [corners for corners in model.triangles.tolist() if tuple(sorted(corners)) not in known]
+    return np.array(alone, np.int32).reshape(-1, 3)
+
+
+def _write_glb(model: FaceModel, path: Path, curves: AnimationCurves | None, _audio: Path | None, _size: int) -> None:
+    """The average face with every expression as a target, and curves as an animation of them."""
+    from backend.export.angles import to_xyzw
+    from backend.export.gltf import FACE, HEAD, add_head, frame_times
+    from backend.export.gltf_document import GltfDocument
+    from backend.export.head_mesh import HeadMesh
+
+    rest = _posed(model, np.zeros((1, len(model.expression_names))))[0]
+    full = np.eye(len(model.expression_names), dtype=np.float32) * FULL_ACTIVATION_SD
+    targets = np.concatenate([_posed(model, row[None]) for row in full]) - rest
+    normals = vertex_normals(rest, model.triangles)
+    scale = np.float32(METRES_PER_DECIMETRE)
+    head = HeadMesh(
+        vertices=rest * scale,
+        normals=normals,
+        triangles=model.triangles,
+        uv=model.uv,
+        colors=model.albedo(np.zeros(len(model.texture_basis), np.float32)),
+        names=model.expression_names,
+        targets=targets * scale,
+        target_normals=np.stack([vertex_normals(rest + target, model.triangles) - normals for target in targets]),
+        pivot=model.pivot * scale,
+        left_eye=model.eyeballs[1] * scale,
+        right_eye=model.eyeballs[0] * scale,
+    )
+    document = GltfDocument()
+    nodes = add_head(document, head)
+    if curves is not None:
+        animation = document.animation("EmoRig")
+        times = frame_times(curves)
+        weights = (expressions_of(model, curves) / FULL_ACTIVATION_SD).astype(np.float32)
+        animation.channel(nodes[FACE], "weights", times, weights)
+        animation.channel(nodes[HEAD], "rotation", times, to_xyzw(curves.head_rotation))
+    document.write(path)

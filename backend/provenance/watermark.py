@@ -1,0 +1,157 @@
+"""An invisible mark in the picture: 48 bits that survive scaling and strong compression.
+
+Spread spectrum in the middle frequencies of a small grid laid over the whole frame, with the host's own projection
+taken away before the mark is added (improved spread spectrum, Malvar and Florencio 2003, eq. 8). Reading needs neither
+the original nor a secret: the mark identifies, it does not prove.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from backend.errors import InputError
+
+GRID = 128  # cells along either side of the frame
+IDENTITY_BITS = 48
+CHECK_BITS = 24
+N_BITS = IDENTITY_BITS + CHECK_BITS
+BAND = (40.0, 90.0)  # radius in the grid's discrete cosine transform, half periods per frame
+STRENGTH = 4.0  # a bit's wanted projection, in standard deviations of an unmarked picture's
+RENEWAL_SECONDS = 1.0
+SMOOTH_CELLS, CONTRAST_CELLS = 1.0, 2.0  # widths of the Gaussians that split off shading and measure contrast
+CONTRAST_FLOOR = 1.0  # luma levels
+FLAT, BUSY = 1.0, 2.0  # luma levels of contrast between which a cell carries more of the mark
+DARK, SHADE = 64.0, 0.7  # below this luma less is carried, down to this share: dark smooth areas show it first
+LARGEST_DEVIATION = 1.75  # luma levels, root mean square: 43 dB below the picture's range
+LARGEST_STEP = 8.0  # luma levels that no pixel is changed by more
+WEAKER = (0.9, 0.8, 0.7, 0.6, 0.5)  # shares of the strength tried in turn where the change would be too large
+SHAPE_SEED = b"emorig watermark 1"
+N_DOUBTED, MAX_CORRECTED = 8, 2  # a failed check is tried again with so many of the weakest bits turned
+
+
+class MarkNotFoundError(InputError):
+    """The frames carry no mark that can be read."""
+
+
+@dataclass(frozen=True)
+class ReadMark:
+    """A mark that was read: identity (48 bits), the 72 bits as received, and how many of them had to be turned."""
+
+    identity: int
+    received: np.ndarray
+    n_corrected: int
+
+
+def codeword(identity: int) -> np.ndarray:
+    """The 72 bits (bool) of an identity: its 48 bits and 24 of their sha256."""
+    if not 0 <= identity < 1 << IDENTITY_BITS:
+        raise InputError(f"A mark's identity has {IDENTITY_BITS} bits, got {identity}.")
+    data = identity.to_bytes(IDENTITY_BITS // 8, "big")
+    check = hashlib.sha256(SHAPE_SEED + data).digest()[: CHECK_BITS // 8]
+    return np.unpackbits(np.frombuffer(data + check, np.uint8)).astype(bool)
+
+
+@lru_cache(maxsize=1)
+def patterns() -> np.ndarray:
+    """One pattern per bit: (72, GRID * GRID) float32, orthonormal, each of cosines that no other bit uses."""
+    frequency = np.arange(GRID)
+    basis = np.cos(np.pi * (frequency[None] + 0.5) * frequency[:, None] / GRID) * np.sqrt(2.0 / GRID)
+    basis[0] /= np.sqrt(2.0)
+    radius = np.hypot(*np.meshgrid(frequency, frequency, indexing="ij"))
+    rows, columns = np.nonzero((radius >= BAND[0]) & (radius <= BAND[1]))
+    words = np.frombuffer(hashlib.shake_256(SHAPE_SEED).digest(8 * len(rows)), "<u8")
+    order = np.argsort(words, kind="stable")
+    per_bit = len(rows) // N_BITS
+    signs = np.where(words & 1, 1.0, -1.0) / np.sqrt(per_bit)
+    result = np.empty((N_BITS, GRID * GRID), np.float32)
+    for bit in range(N_BITS):
+        chosen = order[bit * per_bit : (bit + 1) * per_bit]
+        picture = (basis[rows[chosen]] * signs[chosen, None]).T @ basis[columns[chosen]]
+        result[bit] = picture.ravel()
+    return result
+
+
+def _mean(luma: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(luma, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _cells(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The detail of each cell of a frame's luma (H, W), and the local contrast there: (GRID, GRID) float32 levels."""
+    import cv2
+
+    mean = _mean(luma)
+    detail = mean - cv2.GaussianBlur(mean, (0, 0), SMOOTH_CELLS)
+    return detail, np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), CONTRAST_CELLS))
+
+
+class Watermark:
+    """Writes one identity into the luma of frames of one size, in order; what it adds is renewed once a second."""
+
+    def __init__(self, identity: int, *, frame_rate: float) -> None:
+        self.identity = identity
+        self._wanted = np.where(codeword(identity), STRENGTH, -STRENGTH).astype(np.float32)
+        self._period = max(1, round(frame_rate * RENEWAL_SECONDS))
+        self._n_frames = 0
+        self._plus = self._minus = np.zeros((0, 0), np.uint8)
+
+    def apply(self, luma: np.ndarray) -> None:
+        """Marks the luma (H, W) uint8 of the next frame in place."""
+        import cv2
+
+        if self._n_frames % self._period == 0:
+            change = self._change(luma)
+            self._plus = np.maximum(change, 0).astype(np.uint8)
+            self._minus = np.maximum(-change, 0).astype(np.uint8)
+        self._n_frames += 1
+        cv2.add(luma, self._plus, dst=luma)
+        cv2.subtract(luma, self._minus, dst=luma)
+
+    def _change(self, luma: np.ndarray) -> np.ndarray:
+        """What to add to a frame, (H, W) int16 levels: each bit's projection becomes what is wanted."""
+        import cv2
+
+        detail, contrast = _cells(luma)
+        weight = 1.0 / (contrast.ravel() + CONTRAST_FLOOR)
+        shapes = patterns() * weight
+        shade = np.clip(_mean(luma).ravel() / DARK, SHADE, 1.0)
+        carried = shapes * (shade * np.clip(contrast.ravel(), FLAT, BUSY)) ** 2
+        spread = np.linalg.solve(shapes @ carried.T, np.stack([shapes @ detail.ravel(), self._wanted], axis=1))
+        host, mark = (carried.T @ spread).T
+        change = mark - host
+        for share in WEAKER:
+            if change.std() <= LARGEST_DEVIATION:
+                break
+            change = share * mark - host
+        height, width = luma.shape
+        whole = cv2.resize(change.reshape(GRID, GRID), (width, height), interpolation=cv2.INTER_CUBIC)
+        return np.rint(np.clip(whole, -LARGEST_STEP, LARGEST_STEP)).astype(np.int16)
+
+
+def read_mark(lumas: Iterable[np.ndarray]) -> ReadMark:
+    """Reads the mark of frames' luma (H, W) uint8, one by one. Raises MarkNotFoundError."""
+    total, n_frames = np.zeros((GRID, GRID), np.float32), 0
+    for luma in lumas:
+        detail, contrast = _cells(luma)
+        total += detail / (contrast + CONTRAST_FLOOR)
+        n_frames += 1
+    if not n_frames:
+        raise MarkNotFoundError("There is no picture to read a mark from.")
+    projection = patterns() @ (total.ravel() / n_frames)
+    received = projection > 0
+    weakest = np.argsort(np.abs(projection))[:N_DOUBTED]
+    for n_corrected in range(MAX_CORRECTED + 1):
+        for turned in combinations(weakest, n_corrected):
+            bits = received.copy()
+            bits[list(turned)] ^= True
+            identity = int.from_bytes(np.packbits(bits[:IDENTITY_BITS]).tobytes(), "big")
+            if np.array_equal(codeword(identity), bits):
+                return ReadMark(identity, received, n_corrected)
+    raise MarkNotFoundError("The picture carries no readable mark of EmoRig.")
