@@ -17,10 +17,10 @@ import pytest
 from service_host import hand_in, running_service
 
 from backend.errors import InputError, OutputError
-from backend.handshakes import LOG_SECONDS
 from backend.service.admission import ServiceLimits
 from backend.service.endpoints import ServiceKeys, add_client, make_keys
 from backend.service.fair_queue import FairQueue
+from backend.service.handshakes import LOG_SECONDS
 from backend.service.metrics import Metrics, metrics_page
 from backend.service.server import devices_of, serve
 from blender_addon.client import Client, Video

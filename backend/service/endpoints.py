@@ -18,7 +18,7 @@ import zmq
 import zmq.auth.thread
 
 from backend.errors import InputError, OutputError
-from backend.handshakes import failed_handshakes_logged
+from backend.service.handshakes import failed_handshakes_logged
 from blender_addon.protocol.codec import MAX_BUFFER_BYTES
 from blender_addon.protocol.keys import ClientKeys
 
