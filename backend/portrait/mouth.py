@@ -169,7 +169,7 @@ class Mouth:
         return (1.0 - CORNER_SHADE * away).astype(np.float32)[..., None]
 
     def _throat(self, x: np.ndarray, under: np.ndarray, over: np.ndarray) -> np.ndarray:
-        glow = 0.75 + 0.9 * (1.0 - smoothstep(over, 0.0, 9.0)) * (1.0 - smoothstep(np.abs(x), 8.0, 24.0))
+        glow = 0.62 + 0.7 * (1.0 - smoothstep(over, 0.0, 9.0)) * (1.0 - smoothstep(np.abs(x), 8.0, 24.0))
         return self._colors.dark * glow[..., None].astype(np.float32)
 
     def _tongue(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -177,10 +177,10 @@ class Mouth:
         raised = float(np.clip(weights[CHANNEL_INDEX["tongueUp"]] + weights[CHANNEL_INDEX["tongueToTeeth"]], 0, 1))
         forward = float(np.clip(weights[CHANNEL_INDEX["tongueOut"]] + raised, 0.0, 1.0))
         back = float(np.clip(weights[CHANNEL_INDEX["tongueBack"]], 0.0, 1.0))
-        crest = -5.5 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
+        crest = -8.0 - 3.0 * raised - 1.5 * forward + 1.5 * back  # mm where its top shows in the middle
         body = y - crest - 4.5 * (x / 17.0) ** 2
         alpha = smoothstep(body, -1.2, 1.6) * (1.0 - smoothstep(np.abs(x), 15.0, 20.0))
-        light = 0.42 + 0.58 * smoothstep(body, 0.0, 9.0) + 0.2 * forward
+        light = 0.50 + 0.50 * smoothstep(body, 0.0, 6.5) + 0.2 * forward
         light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
         color = self._colors.tongue * light[..., None]
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
