@@ -43,7 +43,7 @@ $(VENV)/.installed: pyproject.toml .ci/system_packages
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -e ".[dev,cluster]"
 	touch $@
 
 clean:
