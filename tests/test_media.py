@@ -86,6 +86,16 @@ def test_bad_audio_is_refused_in_one_sentence(make, says, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_more_channels_than_speech_has_are_refused(tmp_path):
+    import wave
+
+    with wave.open(str(tmp_path / "many.wav"), "wb") as file:
+        file.setparams((48, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(48 * 2 * 8000))
+    with pytest.raises(AudioError, match="48 channels"):
+        load_waveform(tmp_path / "many.wav")
+
+
 def test_a_start_beyond_the_end_is_refused(sentence):
     with pytest.raises(AudioError, match="beyond the end"):
         load_waveform(sentence, start=100)

@@ -13,6 +13,7 @@ from blender_addon.protocol.types import Waveform
 SPEECH_SAMPLE_RATE = 16_000  # Hz, what the speech networks hear
 MIN_DURATION = 0.2  # s, less is no speech
 MAX_DURATION = 3 * 3600.0  # s, a guard against files that decode without end
+MAX_CHANNELS = 32  # more than any recording of speech has
 
 
 def load_waveform(source: Path | str | bytes, *, start: float = 0.0, end: float | None = None) -> Waveform:
@@ -64,6 +65,9 @@ def _decode(container, *, name: str, end: float | None, sample_rate: int, layout
     """Samples (n_channels, n_samples) of the first audio stream, up to end."""
     import av
 
+    n_given = container.streams.audio[0].codec_context.channels
+    if n_given > MAX_CHANNELS:
+        raise AudioError(f"{name} has {n_given} channels: give sound with at most {MAX_CHANNELS}, best mono or stereo.")
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
     limit = MAX_DURATION if end is None else min(end, MAX_DURATION)
     parts, n_samples, broken = [], 0, None
