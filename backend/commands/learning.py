@@ -43,7 +43,7 @@ def synthesise(
 def speech(
     corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
     out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
-    steps: Annotated[int, typer.Option(help="Steps of 24 excerpts.")] = 3800,
+    steps: Annotated[int, typer.Option(help="Steps of 24 excerpts.")] = 5200,
     seed: Seed = 0,
 ) -> None:
     """Train the speech network on a corpus, by step count."""

@@ -33,7 +33,7 @@ LABIAL_PHONE_WEIGHT = 1.6
 class TrainingPlan:
     """How long and how fast to train; steps may be raised later, the run then goes on."""
 
-    steps: int = 3800
+    steps: int = 5200
     batch: int = 24
     learning_rate: float = 2e-3
     warm_up: int = 200
