@@ -49,6 +49,8 @@ def shipped_networks() -> list[dict[str, str]]:
     for network in NETWORKS.values():
         row = {"name": network.name, "predicts": network.predicts, "licence": network.licence}
         if network.path.is_file():
-            row |= {"sha256": network.sha256(), "trained_by": network.metadata().get("command", "")}
+            said = network.metadata()
+            row |= {"sha256": network.sha256(), "trained_by": said.get("command", "")}
+            row |= {"history": said["history"]} if "history" in said else {}
         rows.append(row)
     return rows

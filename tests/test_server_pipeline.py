@@ -101,4 +101,4 @@ def test_rendering_stops_within_half_a_second(service, photo, sentence):
         client.cancel(job)
         last = list(client.wait(job, timeout=10))[-1]
     assert isinstance(last, Cancelled)
-    assert time.monotonic() - started < 1.5  # half a second where nothing else runs
+    assert time.monotonic() - started < 0.5

@@ -110,7 +110,7 @@ def test_a_running_shot_stops_within_half_a_second(client, order, monkeypatch):
     client.cancel(job)
     last = list(client.wait(job, timeout=5))[-1]
     assert isinstance(last, Cancelled)
-    assert time.monotonic() - started < 1.5  # half a second where nothing else runs
+    assert time.monotonic() - started < 0.5
     status = client.status()
     assert status.n_running == 0
     assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
@@ -123,7 +123,7 @@ def test_a_worker_that_comes_back_late_is_kept(client):
     started = time.monotonic()
     client.cancel(job)
     assert isinstance(list(client.wait(job, timeout=5))[-1], Cancelled)
-    assert time.monotonic() - started < 1.5  # half a second where nothing else runs
+    assert time.monotonic() - started < 0.5
     assert isinstance(list(client.wait(hand_in(client), timeout=20))[-1], Finished)
     assert client.status().workers == before
 

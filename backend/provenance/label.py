@@ -1,4 +1,4 @@
-"""Labels every video: an invisible watermark in its frames and a signed C2PA manifest that says how it was made."""
+"""Labels every video: a faint watermark in its frames and a signed C2PA manifest that says how it was made."""
 
 from __future__ import annotations
 

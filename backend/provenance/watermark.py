@@ -1,4 +1,4 @@
-"""An invisible mark in the picture: 48 bits that survive scaling and strong compression.
+"""A faint mark in the picture: 48 bits that survive scaling and strong compression.
 
 Spread spectrum in the middle frequencies of a small grid laid over the whole frame, with the host's own projection
 taken away before the mark is added (improved spread spectrum, Malvar and Florencio 2003, eq. 8). Reading needs neither
