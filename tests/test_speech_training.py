@@ -8,8 +8,9 @@ from backend.audio.phones import PHONE_INDEX
 from backend.errors import InputError
 from backend.training.corpus import Clip, corpus_hash, read_shard, write_shard
 from backend.training.degrade import change_speed, degrade
+from backend.training.run import TrainingPlan
 from backend.training.sounds import wordless
-from backend.training.speech import TrainingPlan, train_speech
+from backend.training.speech import train_speech
 from backend.training.speech_data import CROP, augment, draw_example, load_examples
 from backend.training.synthesise import VOICE_SHARES, WORDLESS, held_out_russian, plan_shards
 

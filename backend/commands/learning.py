@@ -48,7 +48,8 @@ def speech(
 ) -> None:
     """Train the speech network on a corpus, by step count."""
     from backend.commands.console import progress_bar
-    from backend.training.speech import TrainingPlan, train_speech
+    from backend.training.run import TrainingPlan
+    from backend.training.speech import train_speech
 
     if out.suffix != ".safetensors":
         raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")

@@ -11,16 +11,23 @@ import numpy as np
 
 from ..audio.features import FEATURE_RATE
 
+NEUTRAL = -1  # of Clip.emotion
+
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance: log-mels (n_frames, 80) at 100 Hz; phones' ends (seconds), labels (indices), stress (1, 0, -1)."""
+    """One utterance: log-mels (n_frames, 80) at 100 Hz; phones' ends (seconds), labels (indices), stress (1, 0, -1).
+
+    emotion: the one it is spoken with, an index into EMOTIONS or NEUTRAL; level: its intensity, 1-3, 0 when neutral.
+    """
 
     mels: np.ndarray
     ends: np.ndarray
     labels: np.ndarray
     stress: np.ndarray
     voice: str
+    emotion: int = NEUTRAL
+    level: int = 0
 
     @property
     def duration(self) -> float:
@@ -38,6 +45,8 @@ def write_shard(path: Path, clips: list[Clip]) -> None:
         "stress": np.concatenate([c.stress for c in clips]).astype(np.int8),
         "n_phones": np.array([len(c.ends) for c in clips], np.int32),
         "voices": np.array([c.voice for c in clips]),
+        "emotions": np.array([c.emotion for c in clips], np.int8),
+        "levels": np.array([c.level for c in clips], np.int8),
     }
     temporary = path.with_suffix(f".{os.getpid()}.part")
     with temporary.open("wb") as file:
@@ -52,7 +61,8 @@ def read_shard(path: Path) -> list[Clip]:
     mels = np.split(arrays["mels"], np.cumsum(arrays["n_frames"])[:-1])
     cuts = np.cumsum(arrays["n_phones"])[:-1]
     rows = (np.split(arrays[name], cuts) for name in ("ends", "labels", "stress"))
-    return [Clip(*row) for row in zip(mels, *rows, arrays["voices"].tolist())]
+    named = (arrays[name].tolist() for name in ("voices", "emotions", "levels"))
+    return [Clip(*row) for row in zip(mels, *rows, *named)]
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -66,6 +76,6 @@ def corpus_hash(folder: Path) -> str:
     for path in shard_paths(folder):
         digest.update(path.name.encode())
         for clip in read_shard(path):
-            for array in (clip.mels, clip.ends, clip.labels, clip.stress):
+            for array in (clip.mels, clip.ends, clip.labels, clip.stress, np.int8([clip.emotion, clip.level])):
                 digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

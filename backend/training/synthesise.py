@@ -1,7 +1,8 @@
 """Makes the speech corpus: sentences by many voices with exact phone timings, kept as log-mels and labels.
 
 Each shard depends on the seed and its number alone, so a stopped run goes on where it was. Voices are mostly those
-built from recordings (flite, festival) and festvox-ru's own recordings; espeak-ng brings other languages.
+built from recordings (flite, festival) and festvox-ru's own recordings; espeak-ng brings other languages. The
+synthesised sentences are spoken with an emotion, which is kept beside the labels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..errors import OutputError
 from . import engines
 from .corpus import Clip, corpus_hash, shard_paths, write_shard
 from .degrade import change_speed, degrade
+from .prosody import CALM, Mood, draw_mood, spoken_with
 from .sounds import wordless
 from .texts import english_sentence, foreign_sentence
 
@@ -41,6 +43,7 @@ ESPEAK_LANGUAGES = (
     ("ru", "ru"), ("hi", "hi"), ("id", "id"), ("cmn", "zh_CN"),
 )  # fmt: skip
 ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+m1", "+m2", "+m3", "+m4", "+m6", "+m7", "+Annie", "+klatt2")
+Spoken = tuple[engines.Utterance, Mood]
 HELD_OUT_EVERY = 4  # every fourth recording of festvox-ru is kept for evaluation
 
 
@@ -71,51 +74,52 @@ def held_out_russian() -> list[str]:
     return engines.russian_names()[::HELD_OUT_EVERY]
 
 
-def _delivery(voice: str, rng: random.Random) -> engines.Delivery:
-    """A random delivery: arousal raises pitch, liveliness and speed together, as emotion does."""
-    arousal = rng.uniform(-1.0, 1.0)
-    stretch = np.exp(-0.22 * arousal + rng.gauss(0.0, 0.14))
-    pitch = NATURAL_PITCH.get(voice, 130.0) * np.exp(0.22 * arousal + rng.gauss(0.0, 0.10))
-    return engines.Delivery(float(np.clip(stretch, 0.6, 1.7)), float(pitch), float(np.exp(0.5 * arousal)))
+def _delivery(voice: str, mood: Mood, rng: random.Random) -> engines.Delivery:
+    """A random delivery of a mood by a voice."""
+    return spoken_with(mood, NATURAL_PITCH.get(voice, 130.0), rng)
 
 
-def _flite(voice: str, rng: random.Random) -> Iterator[engines.Utterance]:
+def _flite(voice: str, rng: random.Random) -> Iterator[Spoken]:
     while True:
-        yield engines.speak_flite(english_sentence(rng), voice, _delivery(voice, rng))
+        mood = draw_mood(rng)
+        yield engines.speak_flite(english_sentence(rng), voice, _delivery(voice, mood, rng)), mood
 
 
-def _festival(voice: str, rng: random.Random) -> Iterator[engines.Utterance]:
+def _festival(voice: str, rng: random.Random) -> Iterator[Spoken]:
     while True:
-        yield from engines.speak_festival([(english_sentence(rng), _delivery(voice, rng)) for _ in range(25)], voice)
+        mood = draw_mood(rng)
+        sentences = [(english_sentence(rng), _delivery(voice, mood, rng)) for _ in range(12)]
+        yield from ((utterance, mood) for utterance in engines.speak_festival(sentences, voice))
 
 
-def _espeak(rng: random.Random) -> Iterator[engines.Utterance]:
+def _espeak(rng: random.Random) -> Iterator[Spoken]:
     with engines.EspeakProcess() as process:
         while True:
             voice, language = rng.choice(ESPEAK_LANGUAGES)
             text = english_sentence(rng) if language == "en" else foreign_sentence(language, rng)
             if text is None:
                 continue
+            mood = draw_mood(rng)
             try:
-                yield process.speak(text, voice + rng.choice(ESPEAK_VARIANTS), _delivery("", rng))
+                yield process.speak(text, voice + rng.choice(ESPEAK_VARIANTS), _delivery("", mood, rng)), mood
             except ValueError:
                 continue
 
 
-def _russian(rng: random.Random) -> Iterator[engines.Utterance]:
+def _russian(rng: random.Random) -> Iterator[Spoken]:
     held_out = set(held_out_russian())
     names = [name for name in engines.russian_names() if name not in held_out]
     while True:
-        yield engines.read_russian(rng.choice(names))
+        yield engines.read_russian(rng.choice(names)), CALM
 
 
-def _wordless(rng: random.Random) -> Iterator[engines.Utterance]:
+def _wordless(rng: random.Random) -> Iterator[Spoken]:
     noise = np.random.default_rng(rng.getrandbits(32))
     while True:
-        yield wordless(noise)
+        yield wordless(noise), CALM
 
 
-def _utterances(plan: ShardPlan, rng: random.Random) -> Iterator[engines.Utterance]:
+def _utterances(plan: ShardPlan, rng: random.Random) -> Iterator[Spoken]:
     """Utterances without end for a shard's voice."""
     if plan.voice == WORDLESS:
         return _wordless(rng)
@@ -127,13 +131,16 @@ def _utterances(plan: ShardPlan, rng: random.Random) -> Iterator[engines.Utteran
     return _russian(rng) if engine == "russian" else _espeak(rng)
 
 
-def to_clip(utterance: engines.Utterance, voice: str, *, speed: float, rng: np.random.Generator | None) -> Clip:
+def to_clip(
+    utterance: engines.Utterance, voice: str, mood: Mood, *, speed: float, rng: np.random.Generator | None
+) -> Clip:
     """An utterance as features and labels, played at speed; degraded by rng where one is given."""
     samples = change_speed(utterance.samples, utterance.sample_rate, speed)
     if rng is not None:
         samples = degrade(samples, rng)
     labels = np.array([PHONE_INDEX[p] for p in utterance.phones], np.int8)
-    return Clip(log_mels(samples), utterance.ends / speed, labels, utterance.stress, voice)
+    phones = (utterance.ends / speed, labels, utterance.stress)
+    return Clip(log_mels(samples), *phones, voice, emotion=mood.emotion, level=mood.level)
 
 
 def make_shard(out_dir: Path, plan: ShardPlan) -> float:
@@ -143,12 +150,12 @@ def make_shard(out_dir: Path, plan: ShardPlan) -> float:
     clips: list[Clip] = []
     seconds = 0.0
     source = _utterances(plan, rng)
-    for utterance in source:
+    for utterance, mood in source:
         speed = float(np.clip(np.exp(rng.gauss(0.0, 0.09)), 0.82, 1.25))
         damage = noise if rng.random() < DEGRADED_SHARE else None
         if len(utterance.samples) < 0.4 * utterance.sample_rate:
             continue
-        clips.append(to_clip(utterance, plan.voice, speed=speed, rng=damage))
+        clips.append(to_clip(utterance, plan.voice, mood, speed=speed, rng=damage))
         seconds += clips[-1].duration
         if seconds >= SHARD_SECONDS:
             break
