@@ -69,6 +69,20 @@ class Listening:
     loudness: np.ndarray
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What is said: samples (n_samples,) at 16 kHz, their level, the network's opinions and the phones read from them.
+
+    speaking (n,): 0-1 at 50 Hz, whether somebody speaks.
+    """
+
+    samples: np.ndarray
+    level: Level
+    listening: Listening
+    phones: tuple[Phone, ...]
+    speaking: np.ndarray
+
+
 class SpeechArticulator:
     """Turns waveforms into articulation with weights (.safetensors, by default the shipped ones), read at first use."""
 
@@ -83,26 +97,23 @@ class SpeechArticulator:
         """
         if not frame_rate > 0:
             raise InputError(f"The frame rate should be above 0 frames per second, got {frame_rate:g}.")
-        samples = _resampled(waveform)
         n_frames = max(1, round(waveform.duration * frame_rate))
+        heard = self.hear(waveform)
+        if heard is None:
+            return _silence(n_frames, frame_rate, waveform.duration)
+        moves = shape_articulators(heard.listening, heard.speaking)
+        weights = to_channels(resample_articulators(moves, frame_rate, n_frames))
+        return articulation_of(heard, weights, frame_rate)
+
+    def hear(self, waveform: Waveform) -> Heard | None:
+        """What is said in a waveform; None where it is silent. Raises InputError where the weights are missing."""
+        samples = _resampled(waveform)
         level = measure_level(log_mels(samples, *part) for part in _chunks(count_frames(len(samples))))
         if level.is_silent:
-            return _silence(n_frames, frame_rate, waveform.duration)
-        heard = self.listen(samples, level)
-        path = best_path(np.log(heard.phones + 1e-6))
-        phones = merge_phones(path, NETWORK_RATE, waveform.duration)
-        speaking = 1.0 - _smooth(heard.phones[:, PHONE_INDEX[SILENCE]], SILENCE_SMOOTHING)
-        speaking = speaking * ~_is_pause(phones, len(speaking))
-        moves = shape_articulators(heard, speaking)
-        times = np.arange(n_frames) / frame_rate
-        activity = _at(times, _smooth(speaking * (0.4 + 0.6 * heard.loudness), SILENCE_SMOOTHING))
-        return Articulation(
-            weights=to_channels(resample_articulators(moves, frame_rate, n_frames)),
-            phones=phones,
-            activity=np.clip(activity, 0.0, 1.0).astype(np.float32),
-            accents=find_accents(phones, heard.stress, heard.loudness, NETWORK_RATE),
-            frame_rate=float(frame_rate),
-        )
+            return None
+        listening = self.listen(samples, level)
+        phones = merge_phones(best_path(np.log(listening.phones + 1e-6)), NETWORK_RATE, waveform.duration)
+        return Heard(samples, level, listening, phones, speaking_share(listening, phones))
 
     def listen(self, samples: np.ndarray, level: Level) -> Listening:
         """The network's opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
@@ -153,6 +164,26 @@ class SpeechArticulator:
             network.load_state_dict(state)
             self._network = network.eval()
         return self._network
+
+
+def speaking_share(listening: Listening, phones: tuple[Phone, ...]) -> np.ndarray:
+    """Whether somebody speaks (n,), 0-1 at 50 Hz: not in what the network takes for silence, nor in long pauses."""
+    speaking = 1.0 - _smooth(listening.phones[:, PHONE_INDEX[SILENCE]], SILENCE_SMOOTHING)
+    return speaking * ~_is_pause(phones, len(speaking))
+
+
+def articulation_of(heard: Heard, weights: np.ndarray, frame_rate: float) -> Articulation:
+    """The articulation whose lips are the channel weights (n_frames, 64) at frame_rate Hz."""
+    listening = heard.listening
+    times = np.arange(len(weights)) / frame_rate
+    activity = _at(times, _smooth(heard.speaking * (0.4 + 0.6 * listening.loudness), SILENCE_SMOOTHING))
+    return Articulation(
+        weights=weights,
+        phones=heard.phones,
+        activity=np.clip(activity, 0.0, 1.0).astype(np.float32),
+        accents=find_accents(heard.phones, listening.stress, listening.loudness, NETWORK_RATE),
+        frame_rate=float(frame_rate),
+    )
 
 
 def _resampled(waveform: Waveform) -> np.ndarray:
