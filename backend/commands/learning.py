@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from backend.errors import InputError
 
 train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure the networks and the machine, beside baselines.")
+
+STREAMING_STEPS = 2500
 
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed makes the same.")]
 
@@ -56,6 +59,33 @@ def speech(
     with progress_bar("steps") as step:
         train_speech(
             corpus, out, plan=TrainingPlan(steps=steps, seed=seed), progress=lambda done, _losses: step(done, steps)
+        )
+    print(out)
+
+
+@train.command()
+def streaming(
+    corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
+    steps: Annotated[int, typer.Option(help="Steps of 16 excerpts.")] = STREAMING_STEPS,
+    seed: Seed = 0,
+    teacher: Annotated[Path | None, typer.Option(help="Weights that teach, if not the shipped ones.")] = None,
+) -> None:
+    """Train the streaming speech network on a corpus and the whole-file network's answers, by step count."""
+    from backend.commands.console import progress_bar
+    from backend.training.streaming import STREAMING_PLAN, train_streaming
+    from backend.weights import NETWORKS
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
+    plan = replace(STREAMING_PLAN, steps=steps, seed=seed)
+    with progress_bar("steps") as step:
+        train_streaming(
+            corpus,
+            out,
+            plan=plan,
+            teacher=teacher or NETWORKS["speech"].path,
+            progress=lambda done, _losses: step(done, steps),
         )
     print(out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,11 @@ from ..audio.features import (
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.speech import SpeechNetwork
 
 NETWORK_RATE = FEATURE_RATE / 2  # Hz
 CHUNK = 3000  # feature frames (30 s) that one pass answers for
@@ -146,23 +152,7 @@ class SpeechArticulator:
     def _load(self):
         """The network with its weights. Raises InputError where they are missing or do not fit."""
         if self._network is None:
-            from safetensors import safe_open
-
-            from ..models.speech import SpeechNetwork, SpeechNetworkConfig
-
-            if not self._path.is_file():
-                raise InputError(
-                    f"The speech network's weights are missing at {self._path}: install the package again."
-                )
-            with safe_open(str(self._path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            if json.loads(metadata.get("articulators", "[]")) != list(ARTICULATORS):
-                raise InputError(f"The weights at {self._path} are of another version: install the package again.")
-            config = json.loads(metadata["config"])
-            network = SpeechNetwork(SpeechNetworkConfig(**{**config, "dilations": tuple(config["dilations"])}))
-            network.load_state_dict(state)
-            self._network = network.eval()
+            self._network = load_network(self._path)
         return self._network
 
 
@@ -184,6 +174,31 @@ def articulation_of(heard: Heard, weights: np.ndarray, frame_rate: float) -> Art
         accents=find_accents(heard.phones, listening.stress, listening.loudness, NETWORK_RATE),
         frame_rate=float(frame_rate),
     )
+
+
+def load_network(path: Path) -> SpeechNetwork:
+    """The whole-file network with weights (.safetensors). Raises InputError where they are missing or do not fit."""
+    from ..models.speech import SpeechNetwork, SpeechNetworkConfig
+
+    config, state = read_weights(path)
+    network = SpeechNetwork(SpeechNetworkConfig(**config))
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def read_weights(path: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
+    """A speech network's config and float32 weights. Raises InputError where they are missing or of another version."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise InputError(f"The speech network's weights are missing at {path}: install the package again.")
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    if json.loads(metadata.get("articulators", "[]")) != list(ARTICULATORS):
+        raise InputError(f"The weights at {path} are of another version: install the package again.")
+    config = json.loads(metadata["config"])
+    return {**config, "dilations": tuple(config["dilations"])}, state
 
 
 def _resampled(waveform: Waveform) -> np.ndarray:
@@ -226,12 +241,9 @@ def shape_articulators(heard: Listening, speaking: np.ndarray) -> np.ndarray:
     moves = _smooth(heard.articulators, SMOOTHING)
     moves[:, [ARTICULATOR_INDEX[name] for name in ("jaw", "lower_lip", "upper_lip")]] *= vocal_effort(heard)[:, None]
     bilabial = heard.phones[:, [PHONE_INDEX[p] for p in sorted(BILABIALS)]].sum(1)
-    for name, support in (("closure", bilabial), ("labiodental", None)):
+    for name, support in (("closure", bilabial), ("labiodental", 0.0)):
         column = ARTICULATOR_INDEX[name]
-        raw = heard.articulators[:, column]
-        evidence = raw if support is None else np.maximum(raw, 0.0) + 0.25 * support * raw
-        decided = np.clip((evidence - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW), 0.0, 1.0)
-        decided = decided * decided * (3.0 - 2.0 * decided)
+        decided = decide_closure(heard.articulators[:, column], support)
         moves[:, column] = np.minimum(CLOSURE_GAIN * _smooth(decided, SMOOTHING), 1.0)
     return moves * _smooth(np.clip(speaking / 0.5, 0.0, 1.0), SILENCE_SMOOTHING)[:, None]
 
@@ -249,11 +261,22 @@ def _is_pause(phones: tuple[Phone, ...], n_frames: int) -> np.ndarray:
     return pause
 
 
+def decide_closure(raw: np.ndarray, support: np.ndarray | float) -> np.ndarray:
+    """The network's closure (n,) pushed to 0 or 1, helped by its support (n,) 0-1 for phones that close the lips."""
+    evidence = raw * (1.0 + 0.25 * support)
+    decided = np.clip((evidence - CLOSURE_LOW) / (CLOSURE_HIGH - CLOSURE_LOW), 0.0, 1.0)
+    return decided * decided * (3.0 - 2.0 * decided)
+
+
 def vocal_effort(heard: Listening) -> np.ndarray:
     """How wide the speaker opens what the phones open, (n,), 1 = usual."""
-    louder = _smooth(heard.loudness, EFFORT_SMOOTHING) - USUAL_LOUDNESS
-    stressed = _smooth(heard.stress, EFFORT_SMOOTHING) - USUAL_STRESS
-    return np.clip(1.0 + EFFORT_PER_LOUDNESS * louder + EFFORT_PER_STRESS * stressed, *EFFORT_LIMITS)
+    return effort_of(_smooth(heard.loudness, EFFORT_SMOOTHING), _smooth(heard.stress, EFFORT_SMOOTHING))
+
+
+def effort_of(loudness: np.ndarray | float, stress: np.ndarray | float) -> np.ndarray:
+    """Vocal effort, 1 = usual, of loudness and stress in 0-1."""
+    effort = 1.0 + EFFORT_PER_LOUDNESS * (loudness - USUAL_LOUDNESS) + EFFORT_PER_STRESS * (stress - USUAL_STRESS)
+    return np.clip(effort, *EFFORT_LIMITS)
 
 
 def resample_articulators(moves: np.ndarray, frame_rate: float, n_frames: int) -> np.ndarray:

@@ -78,15 +78,15 @@ def check_corpus(corpus: Path) -> None:
         raise InputError(f"No speech corpus in {corpus}: make one with 'emorig train synthesise' first.")
 
 
-def _provenance(plan: TrainingPlan, config: SpeechNetworkConfig, corpus: Path, hours: float) -> dict[str, str]:
-    """What the weights file says of itself."""
+def provenance(plan: TrainingPlan, config, corpus: Path, *, hours: float, verb: str = "speech") -> dict[str, str]:
+    """What the weights file says of itself; config: the network's dataclass, verb: the command that trains it."""
     return {
         "config": json.dumps(asdict(config)),
         "articulators": json.dumps(ARTICULATORS),
         "phones": json.dumps(PHONES),
         "plan": json.dumps(asdict(plan)),
         "seed": str(plan.seed),
-        "command": f"emorig train speech --steps {plan.steps} --seed {plan.seed}",
+        "command": f"emorig train {verb} --steps {plan.steps} --seed {plan.seed}",
         "corpus_sha256": corpus_hash(corpus),
         "corpus_hours": f"{hours:.2f}",
     }
@@ -110,7 +110,7 @@ def train_speech(
     lengths = np.array([len(e.mels) for e in examples], float)
     loss = SpeechLoss(np.concatenate([e.articulators[::7] for e in examples]).astype(np.float32).std(0))
     config = SpeechNetworkConfig(n_articulators=len(ARTICULATORS), n_phones=len(PHONES))
-    metadata = _provenance(plan, config, corpus, lengths.sum() / (3600 * FEATURE_RATE))
+    metadata = provenance(plan, config, corpus, hours=lengths.sum() / (3600 * FEATURE_RATE))
     torch.manual_seed(plan.seed)
     network = SpeechNetwork(config)
 

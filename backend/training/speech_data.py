@@ -131,8 +131,8 @@ def augment(mels: np.ndarray, is_silence: np.ndarray, rng: np.random.Generator, 
     return np.maximum(mels + response + drift[:, None], np.log(POWER_FLOOR))
 
 
-def draw_example(examples: list[Example], shares: np.ndarray, rng: np.random.Generator) -> Example:
-    """A crop of CROP feature frames, normalised over its whole clip; clips are joined where one is too short."""
+def draw_clip(examples: list[Example], shares: np.ndarray, rng: np.random.Generator) -> Example:
+    """A clip of at least CROP feature frames under augmentation, log-mels as they are; short clips are joined."""
     picked = int(rng.choice(len(examples), p=shares))
     parts = [examples[picked]]
     while sum(len(p.articulators) for p in parts) < CROP // 2:
@@ -155,10 +155,16 @@ def draw_example(examples: list[Example], shares: np.ndarray, rng: np.random.Gen
         mels = augment(mels, np.repeat(phones == 0, 2), rng, babble)
     if rng.random() < WARPED_SHARE:
         mels = warp_bands(mels, float(np.exp(rng.uniform(-0.17, 0.17))))
-    mels = normalise(mels, measure_level([mels]))
+    return Example(mels, moves, phones, stress)
+
+
+def draw_example(examples: list[Example], shares: np.ndarray, rng: np.random.Generator) -> Example:
+    """A crop of CROP feature frames, normalised over its whole clip; clips are joined where one is too short."""
+    clip = draw_clip(examples, shares, rng)
+    mels = normalise(clip.mels, measure_level([clip.mels]))
     if rng.random() < MASKED_SHARE:
         lowest, n_bands = int(rng.integers(0, N_MELS - 4)), int(rng.integers(4, 13))
         mels[:, lowest : lowest + n_bands] = 0.0
-    start = int(rng.integers(0, len(moves) - CROP // 2 + 1))
+    start = int(rng.integers(0, len(clip.articulators) - CROP // 2 + 1))
     rows = slice(start, start + CROP // 2)
-    return Example(mels[2 * start : 2 * start + CROP], moves[rows], phones[rows], stress[rows])
+    return Example(mels[2 * start : 2 * start + CROP], clip.articulators[rows], clip.phones[rows], clip.stress[rows])
