@@ -1,4 +1,4 @@
-"""The command line's verbs for learning: train synthesise, train speech, evaluate speech, evaluate speed."""
+"""The command line's verbs for learning: train synthesise, train speech, evaluate speech, reenactment, speed."""
 
 from __future__ import annotations
 
@@ -103,6 +103,23 @@ def evaluate_speech(
     if missing:
         raise InputError(f"No video at '{missing[0]}': give videos of people who speak.")
     report(clips or [], n_recordings=recordings, weights=weights)
+
+
+@evaluate.command(name="reenactment")
+def evaluate_reenactment(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="Videos of one person's face.")],
+    size: Annotated[int, typer.Option(help="Side of the square frames that are compared, pixels.")] = 256,
+    out: Annotated[Path | None, typer.Option("--out", help="FILE.md for the table; FILE.json is written too.")] = None,
+) -> None:
+    """Render real clips from their own first frames and compare, beside the still photo and a warp without layers."""
+    from backend.evaluation.reenactment_report import report
+
+    missing = [clip for clip in clips if not clip.is_file()]
+    if missing:
+        raise InputError(f"No video at '{missing[0]}': give videos of one person's face.")
+    if not 96 <= size <= 1024:
+        raise InputError(f"The size should be between 96 and 1024 pixels, got {size}.")
+    report(clips, size=size, out=out)
 
 
 @evaluate.command(name="speed")

@@ -12,7 +12,7 @@ from backend.portrait.eyes import Eyes
 from backend.portrait.lip_shape import LipShape
 from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
-from backend.portrait.motion import FaceMotion
+from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.mouth import Mouth
 from backend.portrait.plate import make_plate
 from backend.portrait.shading import SkinShading
@@ -83,8 +83,12 @@ class WarpRenderer:
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()
         _lay_over(warped, self._background, frame[self._roi])
-        self._mouth.draw(frame, moved, landmarks)
+        self._draw_mouth(frame, moved, landmarks)
         return frame
+
+    def _draw_mouth(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
+        """The mouth's inside, over frame (height, width, 3) uint8."""
+        self._mouth.draw(frame, moved, landmarks)
 
     def _redraw_skin(self, weights: np.ndarray, mouth_change: float) -> None:
         """Lids, gaze, folds and closing lips of channel weights (64,), drawn into the source before it is warped."""
