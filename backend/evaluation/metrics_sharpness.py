@@ -92,7 +92,9 @@ def _followed(grey, direction):
 
 
 def _canny(grey: np.ndarray) -> np.ndarray:
-    """Canny's edges (height, width) bool; the upper threshold leaves 70 % of the pixels below, the lower is 0.4 of it."""
+    """Canny's edges (height, width) bool: the upper threshold leaves 70 % of the pixels below, the lower is 0.4 of
+    it.
+    """
     from skimage.feature import canny
     from skimage.filters import gaussian, sobel_h, sobel_v
 
