@@ -13,6 +13,7 @@ from backend.commands import faces as face_commands
 from backend.commands import learning as learning_commands
 from backend.commands.batch import batch
 from backend.commands.curves import read_strengths
+from backend.commands.scripts import read_script
 from backend.commands.serve import serve, status
 from blender_addon.protocol.errors import InputError
 
@@ -34,7 +35,15 @@ FrameRate = Annotated[float, typer.Option("--fps", help="Frames per second.")]
 Size = Annotated[int | None, typer.Option(help="Shorter side in pixels; the photo's own up to 1080 if not given.")]
 Pose = Annotated[str, typer.Option(help="Head motion: natural or still.")]
 Layer = Annotated[list[str] | None, typer.Option("--layer", help="NAME=STRENGTH, 0-2; lips emotion brows blinks …")]
-Seed = Annotated[int, typer.Option(help="Seed of blinks, gaze and head motion.")]
+Mute = Annotated[list[str] | None, typer.Option("--mute", help="A layer to leave out; may be given again.")]
+Seed = Annotated[int, typer.Option(help="Seed of brows, blinks, gaze and head motion.")]
+LayerSeed = Annotated[list[str] | None, typer.Option("--layer-seed", help="NAME=SEED: a layer's own seed.")]
+Transcript = Annotated[Path | None, typer.Option("--transcript", help="What is said: a text file, .srt or .vtt.")]
+Language = Annotated[str, typer.Option(help="Language of the transcript; others than en need espeak-ng.")]
+Phones = Annotated[
+    Path | None, typer.Option("--phones", help="Phones with times: an edited curves.json, JSON or Praat TextGrid.")
+]
+Streaming = Annotated[bool, typer.Option("--streaming", help="Lips as a live stream shows them, 0.15 s behind.")]
 Start = Annotated[float, typer.Option(help="Start in the audio, seconds.")]
 End = Annotated[float | None, typer.Option(help="End in the audio, seconds.")]
 Backend = Annotated[str | None, typer.Option(help="Address of a running backend, its client.json, or 'local'.")]
@@ -60,7 +69,13 @@ def render(
     renderer: Annotated[str, typer.Option(help="Renderer: warp.")] = "warp",
     pose: Pose = "natural",
     layer: Layer = None,
+    mute: Mute = None,
     seed: Seed = 0,
+    layer_seed: LayerSeed = None,
+    transcript: Transcript = None,
+    language: Language = "en",
+    phones: Phones = None,
+    streaming: Streaming = False,
     start: Start = 0.0,
     end: End = None,
     backend: Backend = None,
@@ -72,7 +87,10 @@ def render(
     """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
     from backend.commands.shots import render_to_folder
 
-    options = _options(fps, size, pose, layer, seed, start, end, renderer)
+    options = _options(
+        fps, size, pose, layer, seed, start, end, renderer, mute=mute, layer_seed=layer_seed,
+        script=read_script(transcript, language, phones), streaming=streaming,
+    )  # fmt: skip
     marking = _marking(unmarked, certificate, certificate_key, consent)
     render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking)
 
@@ -85,7 +103,13 @@ def animate(
     fps: FrameRate = 25.0,
     pose: Pose = "natural",
     layer: Layer = None,
+    mute: Mute = None,
     seed: Seed = 0,
+    layer_seed: LayerSeed = None,
+    transcript: Transcript = None,
+    language: Language = "en",
+    phones: Phones = None,
+    streaming: Streaming = False,
     start: Start = 0.0,
     end: End = None,
     format: Annotated[str | None, typer.Option("--format", help="Format by name; see emorig formats.")] = None,
@@ -93,7 +117,10 @@ def animate(
     """Make rig curves alone, without a portrait."""
     from backend.commands.shots import animate_to_file
 
-    options = _options(fps, None, pose, layer, seed, start, end, None)
+    options = _options(
+        fps, None, pose, layer, seed, start, end, None, mute=mute, layer_seed=layer_seed,
+        script=read_script(transcript, language, phones), streaming=streaming,
+    )  # fmt: skip
     animate_to_file(audio, out, emotion=emotion, options=options, format=format)
 
 
@@ -158,13 +185,23 @@ learning_commands.add_to(app)
 face_commands.add_to(app)
 
 
-def _options(fps, size, pose, layer, seed, start, end, renderer):
+def _options(fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_seed, script, streaming):
     """ShotOptions of the command line's values."""
     from blender_addon.protocol.options import ShotOptions
 
-    strengths = read_strengths(layer)
     return ShotOptions(
-        frame_rate=fps, size=size, pose=pose, strengths=strengths, seed=seed, renderer=renderer, start=start, end=end
+        frame_rate=fps,
+        size=size,
+        pose=pose,
+        strengths=read_strengths(layer),
+        muted=tuple(mute or ()),
+        seed=seed,
+        seeds={name: int(value) for name, value in read_strengths(layer_seed).items()},
+        renderer=renderer,
+        start=start,
+        end=end,
+        script=script,
+        hearing="streaming" if streaming else "whole",
     )
 
 

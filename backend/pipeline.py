@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.provenance.label import Label, Marking, label_shot, sign_video
-from blender_addon.protocol.options import ShotOptions
+from blender_addon.protocol.options import Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def run_shot(
         portrait = read_portrait(shot.portrait)
         notices += portrait_notices(portrait)
     stage("speech to lips")
-    articulation = articulate(waveform, options.frame_rate)
+    articulation = articulate(waveform, options.frame_rate, script=options.script, hearing=options.hearing)
+    notices += articulation.notices
     if articulation.activity.max(initial=0.0) < SILENCE_ACTIVITY:
         notices.append("The audio holds no speech: this is a listening shot, with closed lips, emotion and blinks.")
     for notice in notices:
@@ -161,9 +162,18 @@ def portrait_notices(portrait: Portrait) -> list[str]:
     return []
 
 
-def articulate(waveform: Waveform, frame_rate: float) -> Articulation:
-    """Lips, jaw and tongue from speech at a frame rate, with the shipped network loaded once per process."""
-    return _articulator().articulate(waveform, frame_rate)
+def articulate(
+    waveform: Waveform, frame_rate: float, *, script: Script | None = None, hearing: str = "whole"
+) -> Articulation:
+    """Lips, jaw and tongue from speech at a frame rate, with the shipped network loaded once per process.
+
+    script: the text or the phones of the speech; hearing: a name in HEARINGS. Raises InputError.
+    """
+    if hearing == "streaming":
+        from backend.inference.streaming import articulate_streaming
+
+        return articulate_streaming(waveform, frame_rate)
+    return _articulator().articulate(waveform, frame_rate, None if script == Script() else script)
 
 
 @lru_cache(maxsize=1)

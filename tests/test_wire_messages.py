@@ -37,7 +37,7 @@ from blender_addon.protocol.messages import (
     Welcome,
     new_job_name,
 )
-from blender_addon.protocol.options import LAYERS, ShotOptions
+from blender_addon.protocol.options import LAYERS, Script, ShotOptions
 from blender_addon.protocol.types import EMOTIONS, AnimationCurves, EmotionKey, EmotionTrack, Phone
 
 text = st.text(max_size=40)
@@ -107,6 +107,9 @@ options = st.builds(
     renderer=st.sampled_from([None, "warp"]),
     start=st.floats(0, 10),
     end=st.none() | st.floats(11, 100),
+    muted=st.lists(st.sampled_from(LAYERS), unique=True).map(tuple),
+    seeds=st.dictionaries(st.sampled_from(LAYERS), count),
+    script=st.builds(Script, st.none() | text, st.sampled_from(["en", "pt-br"]), st.tuples(st.just(Phone(0, 1, "M")))),
 )
 summaries = st.builds(JobSummary, job, st.just("running"), text, count, count, count, count)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.commands.scripts import read_script
 from backend.errors import InputError
 from blender_addon.protocol.options import ShotOptions
 
@@ -19,7 +20,7 @@ MAX_NAME = 120
 ALWAYS_WRITTEN = "emorig"
 FIELDS = (
     "name", "portrait", "audio", "emotion", "start", "end", "fps", "size", "pose", "seed", "renderer", "layers",
-    "formats", "consent",
+    "formats", "consent", "mute", "layer_seeds", "transcript", "language", "phones", "hearing",
 )  # fmt: skip
 LIST_SEPARATOR = re.compile(r"[;\s]+")
 
@@ -134,7 +135,15 @@ def _job(index: int, row: Mapping[str, object], *, folder: Path, template: str) 
         size=None if "size" not in row else int(_number(row, "size", 0)),
         pose=str(row.get("pose", "natural")),
         strengths=_strengths(row.get("layers")),
+        muted=tuple(_list(row.get("mute") or ())),
         seed=int(_number(row, "seed", 0)),
+        seeds={name: int(value) for name, value in _strengths(row.get("layer_seeds")).items()},
+        script=read_script(
+            _file(row.get("transcript"), folder, "transcript"),
+            str(row.get("language", "en")),
+            _file(row.get("phones"), folder, "phones"),
+        ),
+        hearing=str(row.get("hearing", "whole")),
         renderer=None if portrait is None else str(row.get("renderer", "warp")),
         start=_number(row, "start", 0.0),
         end=None if "end" not in row else _number(row, "end", 0.0),

@@ -43,19 +43,20 @@ def perform(
 
     displacement (n_frames, 64): what an emotion video adds beside the weights' own emotion.
     """
-    rate, seed, activity = options.frame_rate, options.seed, articulation.activity
+    rate, activity, seed_of = options.frame_rate, articulation.activity, options.seed_of
     lips = articulation.weights * options.strength("lips")
-    felt = emotion_layer(emotion, lips, activity=activity, frame_rate=rate, seed=seed)
+    felt = emotion_layer(emotion, lips, activity=activity, frame_rate=rate, seed=seed_of("emotion"))
     if displacement is not None:
         felt = felt + giving_way(displacement, lips, activity)
     layers = {
         "lips": lips,
         "emotion": options.strength("emotion") * felt,
-        "brows": options.strength("brows") * brow_layer(articulation.accents, emotion, frame_rate=rate, seed=seed),
-        "blinks": options.strength("blinks") * blink_layer(activity, emotion, frame_rate=rate, seed=seed),
-        "gaze": options.strength("gaze") * gaze_layer(activity, frame_rate=rate, seed=seed),
+        "brows": options.strength("brows")
+        * brow_layer(articulation.accents, emotion, frame_rate=rate, seed=seed_of("brows")),
+        "blinks": options.strength("blinks") * blink_layer(activity, emotion, frame_rate=rate, seed=seed_of("blinks")),
+        "gaze": options.strength("gaze") * gaze_layer(activity, frame_rate=rate, seed=seed_of("gaze")),
     }
-    rotation, translation = head_motion(activity, articulation.accents, emotion, frame_rate=rate, seed=seed)
+    rotation, translation = head_motion(activity, articulation.accents, emotion, frame_rate=rate, seed=seed_of("head"))
     strength = 0.0 if options.pose == "still" else options.strength("head")
     layers = {name: np.ascontiguousarray(layer, np.float32) for name, layer in layers.items()}
     return Performance(layers, rotation * strength, translation * strength, rate)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from blender_addon.protocol.options import Script
 from blender_addon.protocol.types import Phone, Waveform
 
 from ..audio.articulation import ARTICULATOR_INDEX, ARTICULATORS, to_channels
@@ -26,6 +27,7 @@ from ..audio.features import (
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
+from .script import check_phones, phones_of_text, with_phones, with_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +58,7 @@ class Articulation:
 
     weights (n_frames, 64): channel weights 0-1 of lips, jaw and tongue. phones: in order, covering the sound.
     activity (n_frames,): 0-1, presence and loudness of speech. accents (k,): seconds of the stressed syllables.
+    notices: what the user should know of the transcript.
     """
 
     weights: np.ndarray
@@ -63,6 +66,7 @@ class Articulation:
     activity: np.ndarray
     accents: np.ndarray
     frame_rate: float
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Listening:
 class Heard:
     """What is said: samples (n_samples,) at 16 kHz, their level, the network's opinions and the phones read from them.
 
-    speaking (n,): 0-1 at 50 Hz, whether somebody speaks.
+    speaking (n,): 0-1 at 50 Hz, whether somebody speaks. notices: what the user should know of the transcript.
     """
 
     samples: np.ndarray
@@ -87,6 +91,7 @@ class Heard:
     listening: Listening
     phones: tuple[Phone, ...]
     speaking: np.ndarray
+    notices: tuple[str, ...] = ()
 
 
 class SpeechArticulator:
@@ -96,30 +101,35 @@ class SpeechArticulator:
         self._path = Path(weights) if weights is not None else NETWORKS["speech"].path
         self._network = None
 
-    def articulate(self, waveform: Waveform, frame_rate: float) -> Articulation:
+    def articulate(self, waveform: Waveform, frame_rate: float, script: Script | None = None) -> Articulation:
         """Lips, jaw and tongue of a waveform at frame_rate Hz: max(1, round(duration * frame_rate)) frames.
 
-        Raises InputError where the frame rate is not above zero or the weights are missing.
+        script: its text or phones, where they are known. Raises InputError where the frame rate is not above zero,
+        the weights are missing or the script cannot be followed.
         """
         if not frame_rate > 0:
             raise InputError(f"The frame rate should be above 0 frames per second, got {frame_rate:g}.")
         n_frames = max(1, round(waveform.duration * frame_rate))
-        heard = self.hear(waveform)
+        heard = self.hear(waveform, script)
         if heard is None:
             return _silence(n_frames, frame_rate, waveform.duration)
         moves = shape_articulators(heard.listening, heard.speaking)
         weights = to_channels(resample_articulators(moves, frame_rate, n_frames))
         return articulation_of(heard, weights, frame_rate)
 
-    def hear(self, waveform: Waveform) -> Heard | None:
-        """What is said in a waveform; None where it is silent. Raises InputError where the weights are missing."""
+    def hear(self, waveform: Waveform, script: Script | None = None) -> Heard | None:
+        """What is said in a waveform, as its script has it; None where it is silent.
+
+        Raises InputError where the weights are missing or the script cannot be followed.
+        """
         samples = _resampled(waveform)
         level = measure_level(log_mels(samples, *part) for part in _chunks(count_frames(len(samples))))
         if level.is_silent:
             return None
         listening = self.listen(samples, level)
         phones = merge_phones(best_path(np.log(listening.phones + 1e-6)), NETWORK_RATE, waveform.duration)
-        return Heard(samples, level, listening, phones, speaking_share(listening, phones))
+        heard = Heard(samples, level, listening, phones, speaking_share(listening, phones))
+        return heard if script is None else follow(heard, script, waveform.duration)
 
     def listen(self, samples: np.ndarray, level: Level) -> Listening:
         """The network's opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
@@ -156,6 +166,21 @@ class SpeechArticulator:
         return self._network
 
 
+def follow(heard: Heard, script: Script, duration: float) -> Heard:
+    """What is heard in a sound of so many seconds, as its script has it. Raises InputError where it cannot be."""
+    listening, phones, notices = heard.listening, heard.phones, ()
+    if script.text is not None:
+        aligned, notices = phones_of_text(script.text, script.language, listening, duration)
+        if aligned is not None:
+            listening, phones = with_text(listening, aligned), aligned
+    if script.phones:
+        wanted = check_phones(script.phones, duration)
+        if wanted != phones:
+            listening, phones = with_phones(listening, phones, wanted), wanted
+    speaking = speaking_share(listening, phones)
+    return replace(heard, listening=listening, phones=phones, speaking=speaking, notices=notices)
+
+
 def speaking_share(listening: Listening, phones: tuple[Phone, ...]) -> np.ndarray:
     """Whether somebody speaks (n,), 0-1 at 50 Hz: not in what the network takes for silence, nor in long pauses."""
     speaking = 1.0 - _smooth(listening.phones[:, PHONE_INDEX[SILENCE]], SILENCE_SMOOTHING)
@@ -173,6 +198,7 @@ def articulation_of(heard: Heard, weights: np.ndarray, frame_rate: float) -> Art
         activity=np.clip(activity, 0.0, 1.0).astype(np.float32),
         accents=find_accents(heard.phones, listening.stress, listening.loudness, NETWORK_RATE),
         frame_rate=float(frame_rate),
+        notices=heard.notices,
     )
 
 

@@ -117,6 +117,8 @@ def label_shot(
         settings[source].pop("name")  # a manifest goes out with the video: the hash tells the file, its name may not
     if settings["emotion_video"] is not None:
         settings["emotion"] = None
+    # What is said goes out with the sound; the words as such are the user's.
+    settings["script"] = {"sha256": hashlib.sha256(json.dumps(settings["script"]).encode()).hexdigest()}
     if curves is not None:
         settings["curves"] = {"sha256": hashlib.sha256(curves.weights.tobytes()).hexdigest()}
     return Label(settings, marking)
@@ -147,10 +149,18 @@ def shot_settings(
             "size": options.size,
             "pose": options.pose,
             "layers": dict(options.strengths),
+            "muted": list(options.muted),
             "seed": options.seed,
+            "layer_seeds": dict(options.seeds),
+            "hearing": options.hearing,
             "renderer": options.renderer,
             "start": options.start,
             "end": options.end,
+        },
+        "script": {
+            "language": options.script.language,
+            "text": options.script.text,
+            "phones": [[phone.start, phone.end, phone.label] for phone in options.script.phones],
         },
     }
 

@@ -6,11 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import InputError
+from .types import Phone
 
 LAYERS = ("lips", "emotion", "brows", "blinks", "gaze", "head")
 RENDERERS = ("warp",)
 POSES = ("natural", "still")
+HEARINGS = ("whole", "streaming")
 MAX_STRENGTH = 2.0
+MAX_TRANSCRIPT = 200_000  # letters, hours of speech
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is known of the speech: its text, in a language by its code ('en', 'de', 'pt-br'), or its phones.
+
+    phones: with their times in seconds, as curves carry them, edited or not; they come after the text. InputError.
+    """
+
+    text: str | None = None
+    language: str = "en"
+    phones: tuple[Phone, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.text is not None and len(self.text) > MAX_TRANSCRIPT:
+            raise InputError(f"A transcript should have at most {MAX_TRANSCRIPT} letters, got {len(self.text)}.")
+        if not self.language or not all(part.isalnum() for part in self.language.split("-")):
+            raise InputError(f"A language should be a code such as en, de or pt-br, got '{self.language}'.")
+        object.__setattr__(self, "phones", tuple(self.phones))
 
 
 @dataclass(frozen=True)
@@ -19,7 +41,9 @@ class ShotOptions:
 
     frame_rate: frames per second, 1-120. size: shorter side of the video in pixels, 64-4096, or None to keep the
     photo up to 1080. pose: 'natural' head motion or 'still'. strengths: layer name -> 0-2, 1 where absent.
-    seed: of blinks, gaze and head motion. renderer: a name in RENDERERS, or None for curves alone.
+    muted: layers that are left out, whatever their strength. seed: of brows, blinks, gaze and head motion; seeds:
+    layer name -> its own seed. script: the text or the phones of the speech, where known. hearing: 'whole', or
+    'streaming' as a live user would have seen the lips. renderer: a name in RENDERERS, or None for curves alone.
     start, end: the part of the audio to use, seconds; end None is its end. Raises InputError.
     """
 
@@ -31,6 +55,10 @@ class ShotOptions:
     renderer: str | None = "warp"
     start: float = 0.0
     end: float | None = None
+    muted: tuple[str, ...] = ()
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    script: Script = Script()
+    hearing: str = "whole"
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.frame_rate <= 120.0:
@@ -41,16 +69,27 @@ class ShotOptions:
             raise InputError(f"Unknown pose '{self.pose}': use one of {', '.join(POSES)}.")
         if self.renderer is not None and self.renderer not in RENDERERS:
             raise InputError(f"Unknown renderer '{self.renderer}': use one of {', '.join(RENDERERS)}.")
-        for layer, strength in self.strengths.items():
+        if self.hearing not in HEARINGS:
+            raise InputError(f"Unknown hearing '{self.hearing}': use one of {', '.join(HEARINGS)}.")
+        for layer in (*self.strengths, *self.muted, *self.seeds):
             if layer not in LAYERS:
                 raise InputError(f"Unknown layer '{layer}': use one of {', '.join(LAYERS)}.")
+        for layer, strength in self.strengths.items():
             if not 0.0 <= strength <= MAX_STRENGTH:
                 raise InputError(f"The strength of layer '{layer}' should lie in 0-2, got {strength:g}.")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
             raise InputError(f"The audio's start and end should be in order, got {self.start:g} s to {self.end} s.")
-        if self.seed < 0:
-            raise InputError(f"The seed should be 0 or above, got {self.seed}.")
+        for seed in (self.seed, *self.seeds.values()):
+            if seed < 0:
+                raise InputError(f"The seed should be 0 or above, got {seed}.")
+        if self.hearing == "streaming" and self.script != Script():
+            raise InputError("Streaming hears the sound alone: give a transcript or phones without it.")
+        object.__setattr__(self, "muted", tuple(self.muted))
 
     def strength(self, layer: str) -> float:
-        """The strength of a layer, 1 unless chosen."""
-        return float(self.strengths.get(layer, 1.0))
+        """The strength of a layer, 1 unless chosen, 0 where it is muted."""
+        return 0.0 if layer in self.muted else float(self.strengths.get(layer, 1.0))
+
+    def seed_of(self, layer: str) -> int:
+        """The seed of a layer: its own, or the shot's."""
+        return int(self.seeds.get(layer, self.seed))

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ProtocolError
 from .messages import JobSummary
-from .options import ShotOptions
+from .options import Script, ShotOptions
 from .types import AnimationCurves, EmotionKey, EmotionTrack, Phone
 
 ARRAY_DTYPES = {
@@ -27,6 +27,7 @@ BYTES = "bytes"
 
 NESTED = {
     "ShotOptions": ShotOptions,
+    "Script": Script,
     "EmotionTrack": EmotionTrack,
     "EmotionKey": EmotionKey,
     "AnimationCurves": AnimationCurves,
@@ -169,6 +170,10 @@ def _read_number_mapping(value: object, buffers: Buffers, what: str) -> dict[str
     return {k: _read_number(v, buffers, f"{what}.{k}") for k, v in _read_mapping(value, buffers, what).items()}
 
 
+def _read_integer_mapping(value: object, buffers: Buffers, what: str) -> dict[str, int]:
+    return {k: _read_integer(v, buffers, f"{what}.{k}") for k, v in _read_mapping(value, buffers, what).items()}
+
+
 def _read_array_mapping(value: object, buffers: Buffers, what: str) -> dict[str, np.ndarray]:
     mapping = _read_mapping(value, buffers, what)
     for name, array in mapping.items():
@@ -185,6 +190,7 @@ READERS: dict[str, Callable[[object, Buffers, str], object]] = {
     "bytes": _read_bytes,
     "np.ndarray": _read_array,
     "Mapping[str, float]": _read_number_mapping,
+    "Mapping[str, int]": _read_integer_mapping,
     "Mapping[str, np.ndarray]": _read_array_mapping,
     "Mapping[str, object]": _read_mapping,
 }
