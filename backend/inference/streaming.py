@@ -18,7 +18,7 @@ from ..audio.features import FEATURE_RATE, HOP, QUIETEST, SAMPLE_RATE, WINDOW, l
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..audio.running_level import RunningLevel
 from ..errors import InputError
-from ..weights import NETWORKS
+from ..weights import SHIPPED
 from .speech import (
     CLOSURE_GAIN,
     LOUDNESS_RANGE,
@@ -77,7 +77,7 @@ class StreamingArticulator:
         if not sample_rate > 0:
             raise InputError(f"The sample rate should be above 0 Hz, got {sample_rate:g}.")
         self.frame_rate = float(frame_rate)
-        self._network = _load(Path(weights) if weights is not None else NETWORKS["streaming"].path)
+        self._network = _load(Path(weights) if weights is not None else SHIPPED / "streaming.safetensors")
         self._delay = self._network.config.delay
         self._resample = None if sample_rate == SAMPLE_RATE else _Resampler(sample_rate)
         self._level = RunningLevel.begin(self._network.usual_spectrum.numpy())
