@@ -26,13 +26,16 @@ from bfm.landmarks import (
 )
 
 REACH = 0.62  # eye widths above and below the corners' line that are redrawn
-SIDE_REACH = 0.12  # and beyond the corners
+SIDE_REACH = 0.16  # and beyond the corners
 LASH_HEIGHT = 0.11  # eye widths above the lid's edge that belong to the lash line
-CLEARED_HEIGHT = 0.17  # and that a closed lid's skin replaces
+CLEARED_HEIGHT = 0.17  # and that a closing lid's skin replaces at once
+CREASE_CLEARANCE = 0.06  # eye widths above the lid's fold, that a closed lid smooths
+CREASE_LEFT = 0.45  # of the fold's own shade that a closed lid keeps
 WIDE_SHARE = 0.22  # of the opening, that the upper lid rises at full eyeWide
 SQUINT_LOWER, SQUINT_UPPER = 0.34, 0.10  # of the opening, that the lids come in at full eyeSquint
 BLINK_MEETING = 0.82  # where the lids meet, from the upper one's to the lower one's place
 FOLLOW_DOWN, FOLLOW_UP = 0.42, 0.12  # of the opening: the upper lid follows the gaze
+MEMBRANE_SIDE = 96  # pixels at which the closed lid's skin is spanned
 GAZE = 0.17  # eye widths that the iris moves sideways at full look; up and down a little less
 REST_BLEND = (0.004, 0.06)  # of the opening: lids and iris nearer to the photo's own than this show its pixels
 
@@ -111,11 +114,12 @@ class Eye:
         self._fold = _lid_curve(self._in_eye(inverse, points[list(upper_rings[1])]), self._u)
         self._image = plate.image[top:bottom, left:right].astype(np.float32)
         self._pixel = 1.0 / self._width  # one pixel in eye widths
+        self._lid_cover = self._cover()
         self._lid_skin = self._closed_lid()
         self._lash = self._lash_darkness()
         at_edge = np.abs(self._v - self._upper + 0.02) < 0.03
         dark = 1.0 - float(np.median(self._lash[at_edge])) if at_edge.any() else 0.3
-        self._line_strength = float(np.clip(0.22 + 0.6 * dark, 0.2, 0.6))
+        self._line_strength = float(np.clip(0.12 + 0.6 * dark, 0.15, 0.55))
         tone = self._lid_tone()
         self._line_tint = 1.6 - 0.6 * tone / max(float(tone.mean()), 1.0)  # as warm as the skin it stands in
         self._ball = self._make_ball(plate, iris, inverse)
@@ -155,8 +159,13 @@ class Eye:
         below = 1.0 - smoothstep((self._v - self._lower) / 0.30, 0.0, 1.0)
         below *= self._v >= np.minimum((upper + lower) / 2, self._lower)
         image = self._sampled(up * above + rise * below)
-        covered = smoothstep(self._v - self._upper + CLEARED_HEIGHT, -0.05, 0.05) * smoothstep(down, 0.01, 0.06)
-        covered *= 1.0 - smoothstep(self._v - lower, -0.01, 0.03)
+        share = down / np.maximum(self._lower - self._upper, 0.05)
+        closing = float(share.max(initial=0.0))  # the corners close with the middle
+        near = smoothstep(self._v - self._upper + CLEARED_HEIGHT, -0.05, 0.05)
+        covered = np.maximum(near, smoothstep(np.float32(closing), 0.15, 0.75)) * smoothstep(
+            np.float32(closing), 0.03, 0.14
+        )
+        covered = covered * self._lid_cover * (1.0 - smoothstep(self._v - lower, -0.01, 0.03))
         return image + covered[..., None] * (self._lid_skin - image)
 
     def _sampled(self, shift: np.ndarray) -> np.ndarray:
@@ -186,7 +195,7 @@ class Eye:
 
     def _edge_line(self, upper: np.ndarray) -> np.ndarray:
         """The thin line (h, w) 0–1 along a lid's edge at upper (h, w)."""
-        line = np.exp(-(((self._v - upper - 0.004) / (0.022 + 0.5 * self._pixel)) ** 2))
+        line = np.exp(-(((self._v - upper - 0.004) / (0.026 + 0.5 * self._pixel)) ** 2))
         return line * smoothstep(self._u, 0.0, 0.2) * smoothstep(1.0 - self._u, 0.04, 0.34)
 
     def _sampled_map(self, values: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -197,26 +206,45 @@ class Eye:
         return cv2.remap(values, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
 
     def _closed_lid(self) -> np.ndarray:
-        """Skin where the eye is (h, w, 3): interpolated from the skin above and below it, rounded by soft light."""
-        opening = self._lower - self._upper
-        hole = (self._v > self._upper - CLEARED_HEIGHT) & (self._v < self._lower + 0.07)
-        hole &= (self._u > -0.06) & (self._u < 1.06)
-        hole &= opening > 0.0
-        known = (~hole).astype(np.float32)
-        filled = _smooth_fill(self._image, known)
-        across = np.clip((self._v - self._upper + 0.05) / np.maximum(opening + 0.05, 0.04), 0.0, 1.0)
+        """A closed lid's skin (h, w, 3): interpolated from the skin around the eye, with what is left of the fold."""
+        hole = self._lid_cover > 0.0
+        filled = _membrane(self._thick(~hole), hole)
+        across = np.clip((self._v - self._upper + 0.05) / np.maximum(self._lower - self._upper + 0.05, 0.04), 0.0, 1.0)
         middle = smoothstep(self._u, 0.0, 0.3) * smoothstep(1.0 - self._u, 0.0, 0.3)
-        # what lies right above an open eye is mostly the crease's and the lashes' shadow, not the lid's own tone
-        even = 0.75 * middle * smoothstep(across, 0.0, 0.35) * (1.0 - 0.8 * smoothstep(across, 0.85, 1.0))
-        filled += even[..., None] * (self._lid_tone() - filled)
-        ball = 1.0 + (0.05 * np.sin(np.pi * across) - 0.07 * smoothstep(across, 0.55, 1.0)) * middle
-        soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(0.02 * self._width, 0.6))[..., None]
+        filled *= self._fold_shade(filled)[..., None]
+        ball = 1.0 + (0.04 * np.sin(np.pi * across) - 0.07 * smoothstep(across, 0.5, 1.0)) * middle
         grain = self._image - cv2.GaussianBlur(self._image, (0, 0), 1.2)
-        skin = (known > 0) & (np.abs(self._v) > 0.3)
+        skin = ~hole & (np.abs(self._v) > 0.3)
         spread = float(np.median(np.abs(grain[skin]))) if skin.any() else 0.0
         noise = np.random.default_rng(11).normal(scale=spread, size=hole.shape).astype(np.float32)
         noise = 1.6 * cv2.GaussianBlur(noise, (0, 0), 0.8)[..., None]
-        return self._image + soft * (filled * ball[..., None] + noise - self._image)
+        return filled * ball[..., None] + noise
+
+    def _thick(self, known: np.ndarray) -> np.ndarray:
+        """The photo (h, w, 3) where known (h, w), evened, without the thin dark strokes of lashes and brows."""
+        grey = self._image.mean(axis=2)
+        around = cv2.GaussianBlur(grey, (0, 0), max(0.12 * self._width, 1.0))
+        weight = (known * (0.03 + smoothstep(grey / np.maximum(around, 4.0), 0.6, 0.9))).astype(np.float32)
+        sigma = max(0.03 * self._width, 0.7)
+        total = cv2.GaussianBlur(self._image * weight[..., None], (0, 0), sigma)
+        share = cv2.GaussianBlur(weight, (0, 0), sigma)
+        return np.where(known[..., None], total / np.maximum(share, 1e-4)[..., None], self._image)
+
+    def _fold_shade(self, filled: np.ndarray) -> np.ndarray:
+        """What a closed lid keeps of the shade above the open eye (h, w): soft, none at the lid's edge."""
+        soft = max(0.035 * self._width, 0.6)
+        ratio = cv2.GaussianBlur(self._image, (0, 0), soft).mean(axis=2) / np.maximum(filled.mean(axis=2), 4.0)
+        kept = CREASE_LEFT * (1.0 - smoothstep(self._v - self._upper, -0.20, -0.08))
+        return 1.0 + kept * (np.clip(ratio, 0.6, 1.1) - 1.0)
+
+    def _cover(self) -> np.ndarray:
+        """Where a closed lid's skin lies (h, w) 0–1: from above its fold to under the lower lid, fading outwards."""
+        top = np.minimum(self._upper - CLEARED_HEIGHT, self._fold - CREASE_CLEARANCE)
+        ends = np.clip(np.minimum(self._u + 0.12, 1.07 - self._u) / 0.2, 0.0, 1.0)  # narrower at the corners
+        middle = (self._upper + self._lower) / 2.0
+        top = middle + np.sqrt(ends) * (top - middle)
+        inside = np.minimum.reduce([(self._v - top) / 0.12, (self._lower + 0.07 - self._v) / 0.05, ends / 0.5])
+        return smoothstep(inside, 0.0, 1.0).astype(np.float32)
 
     def _lid_tone(self) -> np.ndarray:
         """The colour (3,) of skin near the eye: under it, and between its fold and the brow."""
@@ -266,15 +294,14 @@ def _lid_curve(points: np.ndarray, u: np.ndarray) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def _smooth_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """image (h, w, 3) with what is not known (h, w) 0/1 filled smoothly from around."""
-    total, weight = np.zeros_like(image), np.full(known.shape, 1e-6, np.float32)
-    height = max(image.shape[:2])
-    for sigma in (0.03, 0.07, 0.15, 0.3):
-        share = cv2.GaussianBlur(known, (0, 0), sigma * height)
-        values = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma * height)
-        left_over = np.clip(1.0 - weight, 0.0, 1.0)
-        sure = np.clip(share * 3.0, 0.0, 1.0) * left_over
-        total += sure[..., None] * values / np.maximum(share, 1e-4)[..., None]
-        weight += sure
-    return total / weight[..., None]
+def _membrane(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """image (h, w, 3) with hole (h, w) spanned like a soap film by what lies around it (Laplace's equation)."""
+    scale = min(1.0, MEMBRANE_SIDE / max(hole.shape))
+    size = max(round(hole.shape[1] * scale), 2), max(round(hole.shape[0] * scale), 2)
+    open_ = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.0
+    film = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    film[open_] = np.median(film[~open_], axis=0) if (~open_).any() else film.mean(axis=(0, 1))
+    for _ in range(3 * max(size)):
+        film[open_] = cv2.blur(film, (3, 3), borderType=cv2.BORDER_REPLICATE)[open_]
+    whole = cv2.resize(film, hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.where(hole[..., None], whole, image).astype(np.float32)

@@ -14,6 +14,7 @@ from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.mouth import Mouth
+from backend.portrait.outlines import soften_outlines
 from backend.portrait.plate import make_plate
 from backend.portrait.shading import SkinShading
 from bfm.coefficients import FaceCoefficients
@@ -60,6 +61,7 @@ class WarpRenderer:
         self._identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
         self._flow = np.empty_like(self._identity)
         self._depth = np.empty((height, width), np.float32)
+        self._softened = np.empty_like(self._source)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -82,7 +84,8 @@ class WarpRenderer:
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         frame = self._plate.image.copy()
-        _lay_over(warped, self._background, frame[self._roi])
+        soften_outlines(flow, warped, self._softened)
+        _lay_over(self._softened, self._background, frame[self._roi])
         self._draw_mouth(frame, moved, landmarks)
         return frame
 
