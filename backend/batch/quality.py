@@ -64,7 +64,7 @@ class Quality:
 
 def lip_aperture(coefficients: FaceCoefficients) -> np.ndarray:
     """The inner lips' distance of the embedded head under the expression, (n_frames,) mm."""
-    from backend.evaluation.speech import measure_landmarks
+    from backend.evaluation.lips import measure_landmarks
     from bfm.coefficients import IDENTITY_DIMS
     from bfm.sources.embedded import load_embedded_model
 

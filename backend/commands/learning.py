@@ -94,15 +94,23 @@ def streaming(
 def evaluate_speech(
     clips: Annotated[list[Path] | None, typer.Argument(metavar="CLIP…", help="Videos of people who speak.")] = None,
     recordings: Annotated[int, typer.Option(help="Held-out recordings to use, where festvox-ru is installed.")] = 40,
+    labelled: Annotated[Path | None, typer.Option(help="Folder of recordings with .json or .TextGrid phones.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Other weights than the shipped ones.")] = None,
+    streaming_weights: Annotated[Path | None, typer.Option(help="Other weights of the streaming network.")] = None,
 ) -> None:
-    """Lips against phone labels and against the tracked lips of real speakers, beside the sound's loudness."""
+    """Lips against phone labels and the tracked lips of real speakers, beside baselines; robustness, speed."""
     from backend.evaluation.speech import report
 
     missing = [clip for clip in clips or () if not clip.is_file()]
     if missing:
         raise InputError(f"No video at '{missing[0]}': give videos of people who speak.")
-    report(clips or [], n_recordings=recordings, weights=weights)
+    report(
+        clips or [],
+        n_recordings=recordings,
+        weights=weights,
+        streaming_weights=streaming_weights,
+        labelled=labelled,
+    )
 
 
 @evaluate.command(name="reenactment")

@@ -1,0 +1,131 @@
+"""Lips as numbers: opening, width and chin drop of a head or of a filmed speaker, closures against labels, jitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blender_addon.protocol.types import Phone
+
+from ..audio.phones import BILABIALS, LABIODENTALS, SILENCE
+
+FRAME_RATE = 60.0  # Hz
+REACH = 0.03  # seconds between a closure and its phone
+LONGEST_CLOSURE = 0.25  # seconds; longer is a mouth that hangs shut
+SHUT_SHARE = 0.15  # of the 90th percentile of the opening in speech
+LAGS = np.arange(-0.4, 0.4001, 0.02)  # seconds that sound and picture of a file may differ by
+INNER_LIPS = ((13, 14), (312, 317), (82, 87), (311, 402), (81, 178))  # of the 478 landmarks, upper and lower
+CORNERS, JAW = (61, 291), (1, 152)
+
+
+@dataclass(frozen=True)
+class Closures:
+    """Shares 0-1: bilabials met by a brief closure, closures that meet a labial, other speech with shut lips."""
+
+    recall: float
+    precision: float
+    idle: float
+    offset: float  # seconds from the middle of the phone to the middle of the closure, median
+
+
+def lip_measures(weights: np.ndarray) -> np.ndarray:
+    """Inner-lip opening, mouth width, chin drop (n_frames, 3) of the embedded head under weights (n_frames, 64), dm."""
+    from bfm.coefficients import FULL_ACTIVATION_SD, IDENTITY_DIMS
+    from bfm.sources.embedded import load_embedded_model
+
+    expression = weights * np.float32(FULL_ACTIVATION_SD)
+    points = load_embedded_model().landmark_positions(np.zeros(IDENTITY_DIMS, np.float32), expression)
+    return measure_landmarks(points)
+
+
+def measure_landmarks(points: np.ndarray) -> np.ndarray:
+    """Inner-lip opening, mouth width and chin drop (n_frames, 3) of landmarks (n_frames, 478, 3), in their unit."""
+
+    def distance(a: int, b: int) -> np.ndarray:
+        return np.linalg.norm(points[:, a] - points[:, b], axis=-1)
+
+    opening = np.mean([distance(*pair) for pair in INNER_LIPS], axis=0)
+    return np.stack([opening, distance(*CORNERS), distance(*JAW)], axis=1)
+
+
+def _runs(shut: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each run of True."""
+    edges = np.diff(np.concatenate([[0], shut.astype(int), [0]]))
+    return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1))
+
+
+def score_closures(opening: np.ndarray, frame_rate: float, phones: list[Phone]) -> Closures:
+    """How well the closures of an opening (n_frames,) beyond rest agree with labelled phones."""
+    time = np.arange(len(opening)) / frame_rate
+    spoken, labial = np.zeros(len(opening), bool), np.zeros(len(opening), bool)
+    for phone in phones:
+        if phone.label != SILENCE:
+            spoken |= (time >= phone.start) & (time <= phone.end)
+        if phone.label in BILABIALS | LABIODENTALS:
+            labial |= (time >= phone.start - 0.05) & (time <= phone.end + 0.05)
+    shut = (opening <= SHUT_SHARE * np.percentile(opening[spoken], 90)) & spoken
+    runs = [(time[a], time[b]) for a, b in _runs(shut)]
+    brief = [run for run in runs if run[1] - run[0] <= LONGEST_CLOSURE]
+    wanted = [p for p in phones if p.label in BILABIALS]
+    targets = [p for p in phones if p.label in BILABIALS | LABIODENTALS]
+
+    def meets(run: tuple[float, float], phone: Phone) -> bool:
+        return run[0] <= phone.end + REACH and run[1] >= phone.start - REACH
+
+    met = [next((r for r in brief if meets(r, p)), None) for p in wanted]
+    offsets = [sum(r) / 2 - (p.start + p.end) / 2 for r, p in zip(met, wanted) if r is not None]
+    return Closures(
+        recall=len(offsets) / max(1, len(wanted)),
+        precision=sum(any(meets(r, p) for p in targets) for r in brief) / max(1, len(runs)),
+        idle=float((shut & ~labial).sum() / max(1, (spoken & ~labial).sum())),
+        offset=float(np.median(offsets)) if offsets else float("nan"),
+    )
+
+
+def track_clip(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) s and opening, width, chin drop (n, 3) of a speaker's tracked lips, in units of the upper face."""
+    import av
+    import mediapipe
+
+    mesh = mediapipe.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True)
+    times, rows = [], []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            image = frame.to_ndarray(format="rgb24")
+            found = mesh.process(image).multi_face_landmarks
+            times.append(float(frame.pts * stream.time_base))
+            if not found:
+                rows.append(np.full(3, np.nan))
+                continue
+            scale = np.array([image.shape[1], image.shape[0], image.shape[1]])
+            points = np.array([[m.x, m.y, m.z] for m in found[0].landmark]) * scale
+            face = np.linalg.norm(points[10] - points[168]) + np.linalg.norm(points[168] - points[2])
+            rows.append(measure_landmarks(points[None])[0] / face)
+    mesh.close()
+    return np.array(times), np.array(rows)
+
+
+def correlation(times: np.ndarray, real: np.ndarray, predicted: np.ndarray, lag: float) -> float:
+    """Pearson r of a tracked series (n,) at times with a predicted one at FRAME_RATE moved by lag seconds."""
+    own = np.arange(len(predicted)) / FRAME_RATE
+    moved = np.interp(times + lag, own, predicted, left=np.nan, right=np.nan)
+    usable = np.isfinite(moved) & np.isfinite(real)
+    if usable.sum() < 20 or moved[usable].std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(moved[usable], real[usable])[0, 1])
+
+
+def best_lag(times: np.ndarray, real: np.ndarray, predicted: np.ndarray) -> float:
+    """The lag in seconds, within 0.4 s, at which a predicted opening suits the tracked one (n,) best."""
+    return float(max(LAGS, key=lambda shift: correlation(times, real, predicted, shift)))
+
+
+def third_difference(times: np.ndarray, series: np.ndarray) -> float:
+    """Mean absolute third difference per s^3 of a series (n,) in its standard deviations, read at even steps."""
+    usable = np.isfinite(series)
+    step = float(np.median(np.diff(times)))
+    even = np.interp(np.arange(times[usable][0], times[usable][-1], step), times[usable], series[usable])
+    return float(np.abs(np.diff(even, 3)).mean() / step**3 / max(even.std(), 1e-9))
