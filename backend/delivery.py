@@ -77,10 +77,11 @@ def write_settings(
 
     video: the finished video beside it, or None where there is none.
     """
-    from backend.weights import shipped_networks
+    from backend.weights import COLUMN_SOURCES, shipped_networks
 
     document = shot_settings(portrait, audio, emotion=emotion, options=options) | {
         "networks": shipped_networks(),
+        "columns": COLUMN_SOURCES,
         "notices": list(notices),
         "provenance": provenance_record(video, marking=marking),
     }

@@ -17,9 +17,10 @@ from blender_addon.protocol.options import Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
 if TYPE_CHECKING:
+    from backend.inference.emospeaker import FaceSpeaker
     from backend.inference.emotion_video import EmotionVideo
     from backend.inference.performance import Performance
-    from backend.inference.speech import Articulation, SpeechArticulator
+    from backend.inference.speech import Articulation
     from backend.portrait.analysis import Portrait
     from bfm.coefficients import FaceCoefficients
 
@@ -165,7 +166,7 @@ def portrait_notices(portrait: Portrait) -> list[str]:
 def articulate(
     waveform: Waveform, frame_rate: float, *, script: Script | None = None, hearing: str = "whole"
 ) -> Articulation:
-    """Lips, jaw and tongue from speech at a frame rate, with the shipped network loaded once per process.
+    """Lips, jaw and tongue from speech at a frame rate, with the shipped networks loaded once per process.
 
     script: the text or the phones of the speech; hearing: a name in HEARINGS. Raises InputError.
     """
@@ -173,14 +174,14 @@ def articulate(
         from backend.inference.streaming import articulate_streaming
 
         return articulate_streaming(waveform, frame_rate)
-    return _articulator().articulate(waveform, frame_rate, None if script == Script() else script)
+    return _speaker().articulate(waveform, frame_rate, None if script == Script() else script)
 
 
 @lru_cache(maxsize=1)
-def _articulator() -> SpeechArticulator:
-    from backend.inference.speech import SpeechArticulator
+def _speaker() -> FaceSpeaker:
+    from backend.inference.emospeaker import FaceSpeaker
 
-    return SpeechArticulator()
+    return FaceSpeaker()
 
 
 def make_coefficients(performance: Performance, portrait: Portrait | None) -> FaceCoefficients:
@@ -218,6 +219,8 @@ def make_coefficients(performance: Performance, portrait: Portrait | None) -> Fa
         + turn_about(load_embedded_model().pivot, rotation, turned),
         lighting=lighting,
         frame_rate=performance.frame_rate,
+        identity_change=performance.identity_change,
+        texture_change=performance.texture_change,
     )
 
 

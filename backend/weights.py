@@ -38,8 +38,33 @@ class ShippedNetwork:
 
 NETWORKS = {
     "speech": ShippedNetwork(
-        name="speech", file="speech.safetensors", predicts="expression: lips, jaw and tongue; phones; accents"
+        name="speech",
+        file="speech.safetensors",
+        predicts="what is said: articulators, phones, stress; when the lips seal; it feeds the EmoSpeaker networks",
     ),
+    "emospeaker": ShippedNetwork(
+        name="emospeaker",
+        file="emospeaker.safetensors",
+        predicts="expression (ExpNet, EmoNet), identity_change and texture_change (EmoNet), rotation and translation "
+        "(PoseNet)",
+    ),
+}
+
+# What makes each column of the coefficients, in the order in which it adds.
+COLUMN_SOURCES = {
+    "identity": ("fit to the portrait",),
+    "texture": ("fit to the portrait",),
+    "lighting": ("fit to the portrait",),
+    "identity_change": ("emospeaker: EmoNet",),
+    "texture_change": ("emospeaker: EmoNet",),
+    "expression": (
+        "emospeaker: ExpNet (layer lips)",
+        "speech: when the lips seal (layer lips)",
+        "emospeaker: EmoNet (layer emotion)",
+        "seeded rules (layers brows, blinks, gaze)",
+    ),
+    "rotation": ("fit to the portrait", "emospeaker: PoseNet"),
+    "translation": ("fit to the portrait", "emospeaker: PoseNet"),
 }
 
 

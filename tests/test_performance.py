@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.inference.emotion import LIP_OPENING, apex_weights, emotion_layer, lip_closure
-from backend.inference.liveliness import blink_layer, gaze_layer, head_motion
+from backend.audio.phones import PHONE_INDEX
+from backend.inference.emospeaker import shipped_networks
+from backend.inference.emotion import LIP_OPENING, lip_closure
+from backend.inference.head import head_motion
+from backend.inference.liveliness import blink_layer, gaze_layer
 from backend.inference.performance import perform
 from backend.inference.speech import Articulation
 from bfm.coefficients import CHANNEL_INDEX
@@ -17,14 +20,32 @@ from blender_addon.protocol.types import EMOTIONS
 RATE = 25.0
 
 
+NETWORKS = shipped_networks()
+
+
+def content_of(activity: np.ndarray) -> np.ndarray:
+    """Content vectors for frames (n,) at RATE: a voice that says /ah/ as loudly as the activity, 0-1."""
+    said = np.zeros((2 * len(activity), 57), np.float32)
+    voice = np.repeat(activity, 2)
+    said[:, 0], said[:, 13] = 0.3 * voice, 1.0 - voice
+    said[:, 13 + PHONE_INDEX["AH"]], said[:, 55], said[:, 56] = voice, 0.5 * voice, voice
+    return NETWORKS.encode(np.zeros((4 * len(activity), 12), np.float32), said, len(activity))
+
+
 def talking(n_frames: int = 100) -> Articulation:
     """A mouth that opens and shuts three times a second, shut at every eighth frame."""
     weights = np.zeros((n_frames, 64), np.float32)
     jaw = 0.2 - 0.2 * np.cos(2 * np.pi * np.arange(n_frames) / 8)
     weights[:, CHANNEL_INDEX["jawOpen"]] = jaw
     accents = np.arange(0.5, n_frames / RATE, 0.8, dtype=np.float32)
-    return Articulation(weights=weights, phones=(), activity=np.ones(n_frames, np.float32), accents=accents,
-                        frame_rate=RATE)  # fmt: skip
+    active = np.ones(n_frames, np.float32)
+    return Articulation(weights=weights, phones=(), activity=active, accents=accents, frame_rate=RATE,
+                        content=content_of(active))  # fmt: skip
+
+
+def felt(face: Articulation, emotion: np.ndarray) -> np.ndarray:
+    """The emotion layer of a performance (n_frames, 64)."""
+    return perform(face, emotion, options=ShotOptions(frame_rate=RATE)).layers["emotion"]
 
 
 def held(label: str, intensity: float, n_frames: int = 100) -> np.ndarray:
@@ -39,23 +60,22 @@ def test_every_unit_of_an_emotion_grows_strictly_with_intensity(label):
     face = talking()
     strengths = []
     for intensity in np.linspace(0, 1, 11):
-        layer = emotion_layer(held(label, intensity), face.weights, activity=face.activity, frame_rate=RATE, seed=0)
+        layer = felt(face, held(label, intensity))
         units = [layer[:, [CHANNEL_INDEX[c] for c in AU_CHANNELS[unit]]].sum(1).mean() for unit in EMOTION_AUS[label]]
         strengths.append(units)
     assert (np.diff(np.array(strengths), axis=0) > 0).all()
 
 
 def test_emotions_differ_from_one_another():
-    apex = apex_weights()
-    unit = apex / np.linalg.norm(apex, axis=1, keepdims=True)
-    alike = unit @ unit.T - np.eye(len(EMOTIONS))
-    assert alike.max() < 0.85
+    layers = np.stack([felt(talking(), held(label, 1.0)).mean(0) for label in EMOTIONS])
+    unit = layers / np.linalg.norm(layers, axis=1, keepdims=True)
+    assert (unit @ unit.T - np.eye(len(EMOTIONS))).max() < 0.85
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
 def test_emotion_opens_no_shut_lips(label):
     face = talking()
-    layer = emotion_layer(held(label, 1.0), face.weights, activity=face.activity, frame_rate=RATE, seed=0)
+    layer = felt(face, held(label, 1.0))
     shut = lip_closure(face.weights, face.activity) > 0.99
     assert shut.any()
     assert layer[shut][:, [CHANNEL_INDEX[name] for name in LIP_OPENING]].max() < 0.01
@@ -65,7 +85,7 @@ def test_a_jump_of_the_emotion_is_followed_without_a_jump_of_the_face():
     emotion = held("happy", 1.0)
     emotion[:50] = 0
     face = talking()
-    layer = emotion_layer(emotion, face.weights, activity=face.activity, frame_rate=RATE, seed=0)
+    layer = felt(face, emotion)
     assert np.abs(np.diff(layer[:, CHANNEL_INDEX["cheekSquintLeft"]])).max() < 0.2
 
 
@@ -84,14 +104,21 @@ def test_gaze_stays_small_and_eyes_move_together():
 
 
 def test_the_head_starts_at_rest_moves_gently_and_bows_in_sadness():
-    active = np.ones(1500, np.float32)
-    accents = np.arange(0.5, 60, 0.6)
-    rotation, translation = head_motion(active, accents, held("happy", 0, 1500), frame_rate=RATE, seed=0)
-    assert np.abs(rotation[0]).max() == 0 and np.abs(translation).max() == 0
+    content = content_of(np.ones(1500, np.float32))
+    rotation, translation = head_motion(NETWORKS, content, held("happy", 0, 1500), frame_rate=RATE, seed=0)
+    assert np.abs(rotation[0]).max() == 0 and np.abs(translation[0]).max() == 0
     assert np.degrees(np.abs(rotation)).max() < 12
+    assert np.degrees(rotation.std(0)).min() > 0.5
     assert np.degrees(np.abs(np.diff(rotation, axis=0))).max() * RATE < 60  # degrees per second
-    sad, _ = head_motion(active, accents, held("sad", 1, 1500), frame_rate=RATE, seed=0)
+    sad, _ = head_motion(NETWORKS, content, held("sad", 1, 1500), frame_rate=RATE, seed=0)
     assert (sad - rotation)[200:, 0].mean() > np.radians(2)
+
+
+def test_emotion_changes_skin_and_shape_a_little_and_neutral_does_not():
+    face = talking()
+    angry = perform(face, held("angry", 1.0), options=ShotOptions())
+    assert 0.02 < np.abs(angry.texture_change).max() < 2.0 and np.abs(angry.identity_change).max() < 1.0
+    assert perform(face, held("angry", 0.0), options=ShotOptions()).texture_change is None
 
 
 def test_a_seed_repeats_and_another_differs():

@@ -90,6 +90,27 @@ def streaming(
     print(out)
 
 
+@train.command()
+def emospeaker(
+    corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
+    steps: Annotated[int, typer.Option(help="Steps of 16 excerpts.")] = 8000,
+    seed: Seed = 0,
+) -> None:
+    """Train EmoSpeaker's networks on a corpus, by step count; the shipped speech network feeds them."""
+    from backend.commands.console import progress_bar
+    from backend.training.emospeaker import SHIPPED_PLAN, listen_to_corpus, train_emospeaker
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
+    plan = replace(SHIPPED_PLAN, steps=steps, seed=seed)
+    with progress_bar("shards heard") as heard:
+        listen_to_corpus(corpus, seed=seed, progress=heard)
+    with progress_bar("steps") as step:
+        train_emospeaker(corpus, out, plan=plan, progress=lambda done, _losses: step(done, steps))
+    print(out)
+
+
 @evaluate.command(name="speech")
 def evaluate_speech(
     clips: Annotated[list[Path] | None, typer.Argument(metavar="CLIP…", help="Videos of people who speak.")] = None,
@@ -128,6 +149,20 @@ def evaluate_reenactment(
     if not 96 <= size <= 1024:
         raise InputError(f"The size should be between 96 and 1024 pixels, got {size}.")
     report(clips, size=size, out=out)
+
+
+@evaluate.command(name="emotion")
+def evaluate_emotion(
+    sounds: Annotated[list[Path] | None, typer.Argument(metavar="SOUND…", help="Speech; festvox-ru's if none.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Other weights than the shipped ones.")] = None,
+) -> None:
+    """EmoNet's fine-grained matrix, growth with intensity, and lip closures under emotion."""
+    from backend.evaluation.emotion import report
+
+    missing = [sound for sound in sounds or () if not sound.is_file()]
+    if missing:
+        raise InputError(f"No sound at '{missing[0]}': give recordings of speech.")
+    report(sounds or [], weights=weights)
 
 
 @evaluate.command(name="speed")

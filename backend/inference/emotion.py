@@ -1,45 +1,17 @@
-"""Emotion over time as facial displacement: FACS action units at their apex, kept off the lips' closures.
+"""Emotion as facial displacement, kept off the lips' closures.
 
-The action units of each emotion are EmoSpeaker's Table II (bfm/facs.py), with supporting units at lower
-intensity so that the emotion reads at a glance while the mouth is busy speaking. As in
-EAMM, the displacement adds linearly to the speaking face.
+EmoNet says how the emotion displaces the face; as in EAMM, the displacement adds linearly to the speaking face. Here
+it gives way where speech must win.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import MappingProxyType
 
 import numpy as np
 
 from bfm.coefficients import CHANNEL_INDEX
-from bfm.facs import au_weights, emotion_weights
-from blender_addon.protocol.types import EMOTIONS
-
-# Beside an emotion's own action units (bfm/facs.py): units that support its prototype in FACS, with intensity (0-1).
-SUPPORTING_UNITS: Mapping[str, Mapping[int, float]] = MappingProxyType(
-    {
-        "angry": {9: 0.35, 15: 0.2, 17: 0.25, 24: 0.4},
-        "disgusted": {4: 0.45, 6: 0.25, 7: 0.4, 15: 0.2},
-        "fear": {21: 0.4},
-        "happy": {2: 0.12, 7: 0.15},
-        "sad": {7: 0.25, 17: 0.35},
-        "surprised": {25: 0.2},
-    }
-)
-# Contempt is one-sided in life; these channel weights make up its other half.
-CONTEMPT_SIDE = "left"
-CONTEMPT_CHANNELS = MappingProxyType(
-    {
-        "mouthUpperUpLeft": 0.2,
-        "cheekSquintLeft": 0.3,
-        "browOuterUpLeft": 0.35,
-        "browDownRight": 0.3,
-        "eyeSquintLeft": 0.2,
-        "eyeSquintRight": 0.35,
-        "mouthPressRight": 0.2,
-    }
-)
 
 # Channels that open the lips: speech rules them, so emotion yields where the speaker's lips are shut.
 LIP_OPENING = ("jawOpen", "lipsPart", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft",
@@ -71,28 +43,22 @@ YIELD_TO_OPENING = 0.5  # share of the pressing that a wide-open mouth takes
 JAW_WHILE_SPEAKING = 0.35  # share of the emotion's jaw drop that remains in speech
 
 
-def apex_weights() -> np.ndarray:
-    """Channel weights (7, 64) of each emotion at full intensity, in the order of EMOTIONS."""
-    rows = []
-    for label in EMOTIONS:
-        side = CONTEMPT_SIDE if label == "contempt" else "both"
-        rows.append(emotion_weights(label, side=side) + au_weights(SUPPORTING_UNITS.get(label, {})))
-    apex = np.stack(rows)
-    for channel, weight in CONTEMPT_CHANNELS.items():
-        apex[EMOTIONS.index("contempt"), CHANNEL_INDEX[channel]] += weight
-    return np.clip(apex, 0.0, 1.0).astype(np.float32)
+def felt_emotion(emotion: np.ndarray, frame_rate: float) -> np.ndarray:
+    """Emotion weights (n_frames, 7) as a face follows them: no corners at keyframes."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(emotion.astype(np.float64), ONSET * frame_rate, axis=0, mode="nearest")
 
 
 def emotion_layer(
-    emotion: np.ndarray, lips: np.ndarray, *, activity: np.ndarray, frame_rate: float, seed: int
+    displacement: np.ndarray, lips: np.ndarray, *, activity: np.ndarray, frame_rate: float, seed: int
 ) -> np.ndarray:
-    """Displacement (n_frames, 64) of emotion weights (n_frames, 7) on a face whose lips move by lips (n_frames, 64).
+    """An emotion's layer (n_frames, 64) for its displacement (n_frames, 64) on lips that move by (n_frames, 64).
 
     activity (n_frames,) 0-1 says where there is speech. Frames are frame_rate per second.
     """
-    followed = _follow(emotion, frame_rate)
-    followed = followed * _breathing(len(emotion), frame_rate, seed)[:, None]
-    return giving_way(followed @ apex_weights(), lips, activity)
+    held = displacement * _breathing(len(displacement), frame_rate, seed)[:, None]
+    return giving_way(np.maximum(held, 0.0), lips, activity)
 
 
 def giving_way(displacement: np.ndarray, lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
@@ -115,13 +81,6 @@ def lip_closure(lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
 
 def _columns(names: Iterable[str]) -> list[int]:
     return [CHANNEL_INDEX[name] for name in names]
-
-
-def _follow(emotion: np.ndarray, frame_rate: float) -> np.ndarray:
-    """Emotion weights after a zero-lag second-order low-pass: keyframes turn without a corner."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(emotion.astype(np.float64), ONSET * frame_rate, axis=0, mode="nearest")
 
 
 def _breathing(n_frames: int, frame_rate: float, seed: int) -> np.ndarray:

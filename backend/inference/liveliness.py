@@ -1,8 +1,7 @@
-"""What keeps a speaking face alive: brows on accents, blinks, small saccades and head motion, all seeded.
+"""What keeps a speaking face alive: brows on accents, blinks and small saccades, all seeded.
 
 Figures are those of the literature on conversation: 15-20 blinks per minute, closing in about 90 ms and opening in
-about 170 ms (Trutoiu et al. 2011); saccades of a few degrees every one to three seconds (Lee et al. 2002); head nods
-of two to three degrees on stressed syllables (Graf et al. 2002).
+about 170 ms (Trutoiu et al. 2011); saccades of a few degrees every one to three seconds (Lee et al. 2002).
 """
 
 from __future__ import annotations
@@ -18,18 +17,6 @@ FIXATION = (0.9, 2.8)  # s between saccades
 SACCADE = 0.04  # s
 # Blink rate of an emotion against neutral.
 BLINK_RATE = {"angry": 0.7, "contempt": 0.8, "disgusted": 1.0, "fear": 1.3, "happy": 1.1, "sad": 1.2, "surprised": 0.5}
-# Head rotation at full intensity, degrees about x (down), y (to the character's left), z (tilt to its right).
-HEAD_POSTURE = {
-    "angry": (3.5, 0.0, 0.0),
-    "contempt": (-3.0, 3.0, 2.0),
-    "disgusted": (-1.5, -4.0, 1.5),
-    "fear": (-1.0, 2.0, -1.0),
-    "happy": (-1.5, 0.0, 2.5),
-    "sad": (5.0, -1.5, 2.5),
-    "surprised": (-3.0, 0.0, 0.0),
-}
-# Head translation out of the face at full intensity, decimetres: anger comes closer, fear and surprise recoil.
-HEAD_APPROACH = {"angry": 0.06, "contempt": -0.03, "disgusted": -0.06, "fear": -0.08, "surprised": -0.05}
 
 
 def brow_layer(accents: np.ndarray, emotion: np.ndarray, *, frame_rate: float, seed: int) -> np.ndarray:
@@ -92,37 +79,6 @@ def gaze_layer(activity: np.ndarray, *, frame_rate: float, seed: int) -> np.ndar
     _add(layer, ("eyeLookUpLeft", "eyeLookUpRight"), up)
     _add(layer, ("eyeLookDownLeft", "eyeLookDownRight"), down)
     return layer
-
-
-def head_motion(
-    activity: np.ndarray, accents: np.ndarray, emotion: np.ndarray, *, frame_rate: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Head rotation (n_frames, 3), radians, and translation (n_frames, 3), decimetres, relative to rest.
-
-    Slow drift that grows with speech, nods on accents, and the posture of the emotion. The shot starts at rest.
-    """
-    from scipy.ndimage import gaussian_filter1d
-
-    n_frames = len(activity)
-    random = np.random.default_rng((seed, 51))
-    times = np.arange(n_frames) / frame_rate
-    energy = gaussian_filter1d(0.35 + 0.65 * activity.astype(float), 0.5 * frame_rate, mode="nearest")
-    degrees = np.zeros((n_frames, 3))
-    for axis, reach in enumerate((1.6, 2.6, 1.3)):
-        for frequency in (0.11, 0.23, 0.41, 0.67):
-            turn = 2 * np.pi * frequency * random.uniform(0.85, 1.15) * times + random.uniform(0, 2 * np.pi)
-            degrees[:, axis] += reach * 0.5 * np.sin(turn) * (0.2 / max(frequency, 0.2))
-    degrees *= energy[:, None]
-    for accent in np.asarray(accents, float):
-        if random.random() < 0.7:
-            degrees[:, 0] += random.uniform(0.8, 2.4) * _bump(times - accent + 0.05, rise=0.15, fall=0.35)
-    posture = gaussian_filter1d(emotion.astype(float), 0.35 * frame_rate, axis=0, mode="nearest")
-    degrees += posture @ np.array([HEAD_POSTURE[label] for label in EMOTIONS])
-    start = np.clip(times / 0.5, 0.0, 1.0)[:, None]
-    degrees *= start * start * (3.0 - 2.0 * start)
-    translation = np.zeros((n_frames, 3))
-    translation[:, 2] = posture @ np.array([HEAD_APPROACH.get(label, 0.0) for label in EMOTIONS])
-    return np.radians(degrees).astype(np.float32), translation.astype(np.float32)
 
 
 def _add(layer: np.ndarray, names: tuple[str, ...], values: np.ndarray) -> None:

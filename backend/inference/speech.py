@@ -59,6 +59,7 @@ class Articulation:
     weights (n_frames, 64): channel weights 0-1 of lips, jaw and tongue. phones: in order, covering the sound.
     activity (n_frames,): 0-1, presence and loudness of speech. accents (k,): seconds of the stressed syllables.
     notices: what the user should know of the transcript.
+    content (n, C): EmoSpeaker's content vectors, which emotion and pose need; None without its networks.
     """
 
     weights: np.ndarray
@@ -67,6 +68,7 @@ class Articulation:
     accents: np.ndarray
     frame_rate: float
     notices: tuple[str, ...] = ()
+    content: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class SpeechArticulator:
 
         Raises InputError where the weights are missing or the script cannot be followed.
         """
-        samples = _resampled(waveform)
-        level = measure_level(log_mels(samples, *part) for part in _chunks(count_frames(len(samples))))
+        samples = resampled_sound(waveform)
+        level = measure_level(log_mels(samples, *part) for part in feature_chunks(count_frames(len(samples))))
         if level.is_silent:
             return None
         listening = self.listen(samples, level)
@@ -139,10 +141,10 @@ class SpeechArticulator:
         """
         import torch
 
-        network = self._load()
+        network = self.network
         n_frames = count_frames(len(samples))
         parts = []
-        for start, end in _chunks(n_frames):
+        for start, end in feature_chunks(n_frames):
             first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
             mels = log_mels(samples, first, last)
             seen = normalise(mels, level)
@@ -159,7 +161,8 @@ class SpeechArticulator:
             parts.append(answer)
         return Listening(*(np.concatenate(column) for column in zip(*parts)))
 
-    def _load(self):
+    @property
+    def network(self):
         """The network with its weights. Raises InputError where they are missing or do not fit."""
         if self._network is None:
             self._network = load_network(self._path)
@@ -227,7 +230,7 @@ def read_weights(path: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
     return {**config, "dilations": tuple(config["dilations"])}, state
 
 
-def _resampled(waveform: Waveform) -> np.ndarray:
+def resampled_sound(waveform: Waveform) -> np.ndarray:
     """The waveform's samples at 16 kHz."""
     if waveform.sample_rate == SAMPLE_RATE:
         return waveform.samples
@@ -237,7 +240,7 @@ def _resampled(waveform: Waveform) -> np.ndarray:
     return resample_poly(waveform.samples, SAMPLE_RATE // common, waveform.sample_rate // common).astype(np.float32)
 
 
-def _chunks(n_frames: int) -> list[tuple[int, int]]:
+def feature_chunks(n_frames: int) -> list[tuple[int, int]]:
     """Start and end feature frames of the passes over a recording."""
     return [(start, min(start + CHUNK, n_frames)) for start in range(0, n_frames, CHUNK)]
 

@@ -14,7 +14,17 @@ from blender_addon.protocol.types import Waveform
 
 from ..audio.articulation import ARTICULATOR_INDEX, ARTICULATORS, to_channels
 from ..audio.decoding import best_path, find_accents, merge_phones
-from ..audio.features import FEATURE_RATE, HOP, QUIETEST, SAMPLE_RATE, WINDOW, log_mels, warp_bands
+from ..audio.features import (
+    FEATURE_RATE,
+    HOP,
+    QUIETEST,
+    SAMPLE_RATE,
+    WINDOW,
+    count_frames,
+    log_mels,
+    measure_level,
+    warp_bands,
+)
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..audio.running_level import RunningLevel
 from ..errors import InputError
@@ -27,7 +37,9 @@ from .speech import (
     Articulation,
     decide_closure,
     effort_of,
+    feature_chunks,
     read_weights,
+    resampled_sound,
 )
 
 STEP = 2 * HOP  # samples at 16 kHz, one network frame
@@ -255,20 +267,26 @@ class _Resampler:
 def articulate_streaming(waveform: Waveform, frame_rate: float, *, weights: Path | None = None) -> Articulation:
     """A whole waveform through the streaming network, as a live user would have seen it.
 
-    The phones and accents are decided at the end, from the answers of the stream.
+    The phones, accents and EmoSpeaker's content are made at the end, from the answers of the stream.
     """
+    from .emospeaker import count_content, heard_cepstra, rows_of, shipped_networks
+
     stream = StreamingArticulator(frame_rate, sample_rate=waveform.sample_rate, weights=weights)
     parts = [stream.push(waveform.samples), stream.finish()]
     answers = Answers(
         *(np.concatenate([getattr(p.answers, name) for p in parts]) for name in Answers.__dataclass_fields__)
     )
     phones = merge_phones(best_path(np.log(answers.phones + 1e-6)), NETWORK_RATE, waveform.duration)
+    networks, samples = shipped_networks(), resampled_sound(waveform)
+    level = measure_level(log_mels(samples, *chunk) for chunk in feature_chunks(count_frames(len(samples))))
+    n_content = count_content(waveform.duration, networks.frame_rate)
     return Articulation(
         weights=np.concatenate([p.weights for p in parts]),
         phones=phones,
         activity=np.concatenate([p.activity for p in parts]),
         accents=find_accents(phones, answers.stress, answers.loudness, NETWORK_RATE),
         frame_rate=float(frame_rate),
+        content=networks.encode(heard_cepstra(samples, level), rows_of(answers), n_content),
     )
 
 

@@ -31,6 +31,7 @@ class EmoSpeakerConfig:
     n_units: int = 17
     n_emotions: int = 7
     n_style: int = 0
+    encoder_blocks: int = 2
     content_width: int = 256
     expression_width: int = 512
     emotion_width: int = 256
@@ -66,7 +67,7 @@ class EmoSpeaker(nn.Module):
         super().__init__()
         self.config = config
         content, emotions = config.content_width, config.n_emotions
-        self.decoupler = AudioDecoupler(config.n_features, content, config.n_units)
+        self.decoupler = AudioDecoupler(config.n_features, content, config.n_units, config.encoder_blocks)
         self.expression = ExpNet(content, config.expression_width, N_EXPRESSION, config.expressions_per_frame)
         state = N_IDENTITY + N_TEXTURE + N_EXPRESSION
         self.emotion = EmoNet(content, config.emotion_width, emotions, state)

@@ -31,7 +31,7 @@ class AudioEncoder(nn.Module):
     It hears the past; what lies ahead it knows only as far as the features of a frame reach (140 ms of MFCC).
     """
 
-    def __init__(self, n_inputs: int, width: int, n_blocks: int = 2) -> None:
+    def __init__(self, n_inputs: int, width: int, n_blocks: int) -> None:
         super().__init__()
         self.enter = nn.Linear(n_inputs, width)
         self.blocks = nn.Sequential(*(CausalBlock(width) for _ in range(n_blocks)))
@@ -57,11 +57,11 @@ class AuDecoder(nn.Module):
 class AudioDecoupler(nn.Module):
     """Low, mid and high encoders, each over the code of the one below; the highest code is the content vector."""
 
-    def __init__(self, n_inputs: int, width: int, n_units: int) -> None:
+    def __init__(self, n_inputs: int, width: int, n_units: int, n_blocks: int) -> None:
         super().__init__()
-        self.low = AudioEncoder(n_inputs, width)
-        self.mid = AudioEncoder(width, width)
-        self.high = AudioEncoder(width, width)
+        self.low = AudioEncoder(n_inputs, width, n_blocks)
+        self.mid = AudioEncoder(width, width, n_blocks)
+        self.high = AudioEncoder(width, width, n_blocks)
         self.au_decoder = AuDecoder(width, n_units)
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

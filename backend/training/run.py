@@ -98,18 +98,32 @@ def run_training(
     """Trains a network by losses(step) up to plan.steps and returns the averaged weights.
 
     They are also written to weights (.safetensors) every plan.save_every steps, with a checkpoint beside them from
-    which a stopped run goes on. progress(step, losses) is called every 50 steps.
+    which a stopped run goes on. Every 50 steps the losses' means go to the .losses.csv beside them and progress(step,
+    losses) is called.
     """
     run = TrainingRun(network, plan)
     checkpoint = weights.with_suffix(".checkpoint.pt")
     if checkpoint.is_file():
         run.resume(checkpoint)
+    recent: list[dict[str, float]] = []
     while run.step < plan.steps:
-        parts = run.advance(losses)
+        recent.append(run.advance(losses))
         is_last = run.step == plan.steps
-        if progress is not None and (run.step % REPORT_EVERY == 0 or is_last):
-            progress(run.step, parts)
+        if run.step % REPORT_EVERY == 0 or is_last:
+            means = {name: sum(parts[name] for parts in recent) / len(recent) for name in recent[0]}
+            _note_losses(weights.with_suffix(".losses.csv"), run.step, means)
+            recent.clear()
+            if progress is not None:
+                progress(run.step, means)
         if run.step % plan.save_every == 0 or is_last:
             write_weights(weights, run.average, {**metadata, "step": str(run.step)})
             run.save(checkpoint)
     return run.average
+
+
+def _note_losses(path: Path, step: int, losses: dict[str, float]) -> None:
+    """Appends a row of losses to a table."""
+    with path.open("a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            file.write(",".join(("step", *losses)) + "\n")
+        file.write(",".join((str(step), *(f"{value:.5f}" for value in losses.values()))) + "\n")
