@@ -28,8 +28,8 @@ format: env-dev
 bench: env
 	$(BIN)/python -m backend evaluate speed
 
-addon: env
-	$(BIN)/python blender_addon/packaging.py --out dist
+addon: env env-bpy
+	$(BIN)/python blender_addon/packaging.py --out dist --bpy-python $(BLENDER_VENV)/bin/python
 
 env: $(VENV)/.installed
 

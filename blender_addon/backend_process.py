@@ -20,14 +20,21 @@ LOG_TAIL = 4000
 HIDDEN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
 
 
-def find_command(chosen: str = "") -> list[str]:
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would mislead another Python."""
+    return {name: value for name, value in os.environ.items() if name not in HIDDEN_VARIABLES}
+
+
+def find_command(chosen: str = "", installed: Path | None = None) -> list[str]:
     """The command that serves: from a chosen emorig program, Python, or folder; else what this machine has.
 
-    Looked for in this order when nothing is chosen: the path of programs, and the environment of the project that
-    this add-on lies in. Raises BackendUnavailableError.
+    Looked for in this order when nothing is chosen: the program installed from the panel, the path of programs, and
+    the environment of the project that this add-on lies in. Raises BackendUnavailableError.
     """
     if chosen.strip():
         return _command_at(Path(chosen).expanduser())
+    if installed is not None and installed.is_file():
+        return [str(installed), "serve"]
     on_path = shutil.which("emorig")
     if on_path:
         return [on_path, "serve"]
@@ -35,7 +42,7 @@ def find_command(chosen: str = "") -> list[str]:
     if program:
         return [str(program), "serve"]
     raise BackendUnavailableError(
-        "The backend's program 'emorig' was not found: install it, or choose it in the add-on's preferences."
+        "The backend is not installed: press Install Backend, or choose an 'emorig' program in the preferences."
     )
 
 
@@ -61,18 +68,17 @@ def _in_folder(folder: Path) -> Path | None:
 class BackendProcess:
     """A backend started from here; it ends when stop() is called and when this process ends in any way."""
 
-    def __init__(self, command: list[str], log_path: Path) -> None:
+    def __init__(self, command: list[str], log_path: Path, *, append: bool = False) -> None:
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if k not in HIDDEN_VARIABLES}
         flags = subprocess.CREATE_NO_WINDOW if os.name == "nt" else 0
-        with open(log_path, "wb") as log:
+        with open(log_path, "ab" if append else "wb") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-I", str(KEEPER), *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=clean_environment(),
                 creationflags=flags,
                 cwd=str(Path.home()),
             )
@@ -82,10 +88,20 @@ class BackendProcess:
         """Whether the program still runs."""
         return self._keeper.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The program's exit code, None while it runs."""
+        return self._keeper.poll()
+
     def last_words(self) -> str:
         """The last line that the program wrote, or an empty text."""
+        return self.last_line(self.log_path)
+
+    @staticmethod
+    def last_line(log_path: Path) -> str:
+        """The last line of a log that says something, or an empty text."""
         try:
-            text = self.log_path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+            text = log_path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
         except OSError:
             return ""
         return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

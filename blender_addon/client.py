@@ -127,11 +127,14 @@ class Client:
         frame_encoding: str = "jpeg",
         frame_size: int | None = None,
         priority: int = 0,
+        performance: bytes = b"",
+        performance_name: str = "",
+        export: str = "",
     ) -> str:
         """Hands in a shot as the bytes of its files and returns the job's name; poll() sends what remains of them.
 
-        portrait None: curves alone. curves: edited curves to render. frame_encoding, frame_size and priority: see
-        messages.Submit.
+        portrait None: curves alone. curves: edited curves to render. frame_encoding, frame_size, priority,
+        performance (an emotion video) and export: see messages.Submit.
         """
         request = Submit(
             job=new_job_name(),
@@ -145,8 +148,12 @@ class Client:
             frame_encoding=frame_encoding,
             frame_size=frame_size,
             priority=priority,
+            performance_name=performance_name,
+            performance_size=len(performance),
+            export=export,
         )
-        job = RemoteJob(request.job, request, {"audio": audio, "portrait": portrait or b""})
+        files = {"audio": audio, "portrait": portrait or b"", "performance": performance}
+        job = RemoteJob(request.job, request, files)
         self._jobs[request.job] = job
         if self.is_connected:
             job.begin_upload()

@@ -26,6 +26,53 @@ def curve_bag(id_block, *, create: bool = False):
     return _channelbag(action, slot, create) if slot is not None else None
 
 
+def draft_action(id_block, name: str, shared=None, copies=None):
+    """A new action for an ID, not assigned yet, with all that its action holds, and the identifier of its slot.
+
+    shared: an action to make a slot in, for an ID without an action of its own (Blender 4.4 and newer). copies: former
+    action's name -> name of its copy; an action that several IDs play is copied once.
+    """
+    data = id_block.animation_data
+    former = data.action if data is not None else None
+    if former is not None:
+        copies = {} if copies is None else copies
+        action = bpy.data.actions.get(copies.get(former.name, "")) if hasattr(former, "slots") else None
+        if action is None:
+            action = former.copy()
+            action.name, action.use_fake_user = name, False
+            copies[former.name] = action.name
+        if not hasattr(action, "slots"):
+            return action, ""
+        if data.action_slot is not None:
+            return action, data.action_slot.identifier
+        return action, action.slots.new(id_block.id_type, id_block.name).identifier
+    if shared is None or not hasattr(shared, "slots"):
+        shared = bpy.data.actions.new(name)
+    if not hasattr(shared, "slots"):
+        return shared, ""
+    return shared, shared.slots.new(id_block.id_type, id_block.name).identifier
+
+
+def draft_bag(action, slot_identifier: str):
+    """What holds the F-curves of an action that draft_action made."""
+    if not hasattr(action, "slots"):
+        return action
+    return _channelbag(action, action.slots[slot_identifier], True)
+
+
+def assign_action(id_block, action, slot_identifier: str, *, keeps_former: bool = True) -> None:
+    """Lets an ID play an action; the one it played is kept in the file, or goes where nothing else uses it."""
+    data = id_block.animation_data or id_block.animation_data_create()
+    former = data.action
+    if former is not None and former != action and keeps_former:
+        former.use_fake_user = True
+    data.action = action
+    if hasattr(action, "slots"):
+        data.action_slot = action.slots[slot_identifier]
+    if former is not None and former != action and not keeps_former and not former.users:
+        bpy.data.actions.remove(former)
+
+
 def _new_slot(data, id_block):
     suitable = list(data.action_suitable_slots)
     slot = suitable[0] if suitable else data.action.slots.new(id_block.id_type, id_block.name)

@@ -10,10 +10,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .compat import active_strip, show_in_sequencer, strip_span, strips
+from .compat import active_strip, strip_span
 from .protocol.errors import InputError
 
-STRIP_NAME, SOUND_NAME = "EmoRig", "EmoRig Sound"
 PREVIEW_SIDE = 256
 
 
@@ -65,46 +64,85 @@ def portrait_bytes(image) -> tuple[str, bytes]:
             raise InputError(f"Cannot read the portrait '{image.name}': pick an image file.") from error
 
 
-def active_sound(scene) -> dict[str, float | str] | None:
-    """The sequencer's active sound strip as audio_path, audio_start, audio_end (seconds) and start_frame, or None."""
-    strip = active_strip(scene)
+def strip_audio(scene, strip) -> dict[str, float | str] | None:
+    """A sound strip as audio_path, audio_start, audio_end (seconds) and start_frame; None for another kind of strip."""
     if strip is None or strip.type != "SOUND" or strip.sound is None:
         return None
     rate = scene.render.fps / scene.render.fps_base
     start, end, content = strip_span(strip)
     first = (start - content) / rate
     return {
-        "audio_path": strip.sound.filepath,
+        "audio_path": sound_file(strip.sound),
         "audio_start": max(first, 0.0),
         "audio_end": first + (end - start) / rate,
         "start_frame": int(start),
     }
 
 
-def add_movie(scene, path: str, *, start_frame: int, with_sound: bool):
-    """Lays a video into the sequencer at a frame, in place of this add-on's last one, and its sound beneath if asked.
+def speaker_audio(scene, speaker) -> dict[str, float | str]:
+    """A speaker object's sound as audio_path, audio_start, audio_end and start_frame. Raises InputError.
 
-    Returns (movie strip, whether the sound could be added). Raises InputError where Blender cannot read the video.
+    It starts where the speaker's first sound strip in the NLA editor does, else at the scene's first frame.
     """
-    collection, path = strips(scene, create=True), stored_path(Path(path))
-    for name in (STRIP_NAME, SOUND_NAME):
-        if collection.get(name) is not None:
-            collection.remove(collection[name])
-    channel = _free_channel(collection, start_frame)
-    sound_added = False
-    if with_sound:
-        try:
-            collection.new_sound(SOUND_NAME, path, channel, start_frame)
-            sound_added, channel = True, channel + 1
-        except RuntimeError:
-            sound_added = False
+    if speaker is None or speaker.type != "SPEAKER" or speaker.data.sound is None:
+        raise InputError("No speaker with a sound is selected: select one, or add a sound to it.")
+    tracks = speaker.animation_data.nla_tracks if speaker.animation_data else ()
+    starts = [strip.frame_start for track in tracks for strip in track.strips if strip.type == "SOUND"]
+    start = int(min(starts, default=scene.frame_start))
+    return {"audio_path": sound_file(speaker.data.sound), "audio_start": 0.0, "audio_end": 0.0, "start_frame": start}
+
+
+def sound_file(sound) -> str:
+    """The file of a sound datablock; one that is packed into the Blender file is written out beside the results."""
+    if sound.packed_file is None:
+        return sound.filepath
+    place = default_folder()
     try:
-        movie = collection.new_movie(STRIP_NAME, path, channel, start_frame, fit_method="FIT")
-    except RuntimeError as error:
-        raise InputError(f"Blender cannot read the video '{path}'.") from error
-    movie.name = STRIP_NAME
-    show_in_sequencer(bpy.context, scene)
-    return movie, sound_added
+        place.mkdir(parents=True, exist_ok=True)
+        path = place / (Path(sound.filepath).name or f"{sound.name}.wav")
+        path.write_bytes(bytes(sound.packed_file.data))
+    except OSError as error:
+        raise InputError(
+            f"The packed sound '{sound.name}' cannot be written to '{place}': save the file first."
+        ) from error
+    return stored_path(path)
+
+
+def active_sound(scene) -> dict[str, float | str] | None:
+    """The sequencer's active sound strip as audio_path, audio_start, audio_end (seconds) and start_frame, or None."""
+    return strip_audio(scene, active_strip(scene))
+
+
+def camera_view(scene, *, renders: bool):
+    """What the scene's camera sees at the playhead, as an image packed into the file. Raises InputError.
+
+    renders: by the scene's own engine; else as the viewport draws it, which is quick.
+    """
+    if scene.camera is None:
+        raise InputError("The scene has no camera: add one, or choose a picture.")
+    settings = scene.render
+    kept = settings.filepath, settings.image_settings.file_format
+    media = getattr(settings.image_settings, "media_type", None)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "view.png"
+        try:
+            if media is not None:
+                settings.image_settings.media_type = "IMAGE"
+            settings.filepath, settings.image_settings.file_format = str(path), "PNG"
+            if renders or bpy.app.background:
+                bpy.ops.render.render(write_still=True)
+            else:
+                bpy.ops.render.opengl(write_still=True, view_context=False)
+            image = bpy.data.images.load(str(path))
+            image.name = f"{scene.camera.name} frame {scene.frame_current}"
+            image.pack()
+        except RuntimeError as error:
+            raise InputError(f"The camera's view could not be rendered: {error}") from error
+        finally:
+            if media is not None:
+                settings.image_settings.media_type = media
+            settings.filepath, settings.image_settings.file_format = kept
+    return image
 
 
 def output_path(folder: str, *stems: str, suffix: str) -> Path:
@@ -154,8 +192,3 @@ def preview_pixels(image, side: int = PREVIEW_SIDE) -> tuple[tuple[int, int], np
     rows, columns = height // step * step, width // step * step
     small = pixels[:rows, :columns].reshape(rows // step, step, columns // step, step, 4).mean(axis=(1, 3))
     return (small.shape[1], small.shape[0]), np.ascontiguousarray(small)
-
-
-def _free_channel(collection, frame: int) -> int:
-    """The lowest channel above every strip that is there at or after a frame."""
-    return max((strip.channel for strip in collection if strip_span(strip)[1] > frame), default=0) + 1

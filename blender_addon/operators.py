@@ -1,79 +1,18 @@
 """The buttons of jobs and of the backend: each gathers what the panel holds, calls one function and reports."""
 
-from pathlib import Path
-
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, EnumProperty
 
-from . import delivery, runtime
+from . import pictures, runtime, shots
 from .compat import redraw_sidebars
-from .emotions import emotion_track
-from .footage import active_sound, audio_bytes, portrait_bytes
+from .delivery import deliver
+from .footage import active_sound, camera_view, speaker_audio
+from .performance import landing, note_strengths, performed, targets
 from .preferences import backend_choice
 from .protocol.errors import InputError
-from .protocol.options import LAYERS, ShotOptions
-from .rig.edits import edited_curves
-from .session import Request
-
-PREVIEW_FRAME_SIDE = 384
 
 
-def shot_options(scene, *, renders: bool) -> ShotOptions:
-    """The panel's choices. Raises InputError for a value out of its range."""
-    shot = scene.emorig
-    return ShotOptions(
-        frame_rate=scene.render.fps / scene.render.fps_base,
-        size=shot.size if shot.use_size else None,
-        pose=shot.pose,
-        strengths={layer: getattr(shot.strengths, layer) for layer in LAYERS},
-        seed=shot.seed,
-        renderer="warp" if renders else None,
-        start=shot.audio_start,
-        end=shot.audio_end or None,
-    )
-
-
-def shot_request(scene, *, renders: bool, curves=None) -> Request:
-    """The scene's shot, ready to hand in. Raises InputError for what is missing."""
-    shot = scene.emorig
-    audio_name, audio = audio_bytes(shot.audio_path)
-    portrait_name, portrait = portrait_bytes(shot.portrait) if renders else ("", None)
-    arguments = {
-        "audio": audio,
-        "audio_name": audio_name,
-        "portrait": portrait,
-        "portrait_name": portrait_name,
-        "emotion": emotion_track(scene),
-        "options": shot_options(scene, renders=renders),
-        "curves": curves,
-        "frame_encoding": "jpeg" if renders else "none",
-        "frame_size": PREVIEW_FRAME_SIDE,
-    }
-    stems = [Path(audio_name).stem] + ([Path(portrait_name).stem] if renders else [])
-    memo = {
-        "scene": scene.name,
-        "start_frame": shot.start_frame,
-        "stems": tuple(stems),
-        "is_rerender": curves is not None,
-    }
-    return Request(arguments, memo)
-
-
-def hand_in(context, request: Request) -> None:
-    """Starts a job and, where needed, the backend. Raises InputError."""
-    session = runtime.session
-    if session.job is not None:
-        raise InputError("A shot is being made: wait for it, or cancel it first.")
-    session.connect(backend_choice(context))
-    session.submit(request)
-    runtime.news.clear()
-    runtime.forget_picture("frame")
-    runtime.memo.clear()
-    runtime.memo.update(request.memo)
-    runtime.start_timer(delivery.deliver)
-
-
-class _Reporting:
+class Reporting:
     """An operator that says in one sentence what the user must mend."""
 
     def execute(self, context):
@@ -89,34 +28,45 @@ class _Reporting:
         return {"FINISHED"}
 
 
-class EMORIG_OT_animate(_Reporting, bpy.types.Operator):
+class EMORIG_OT_animate(Reporting, bpy.types.Operator):
     """Let the character speak the recording with the keyed emotion: keyframes on its shape keys"""
 
     bl_idname = "emorig.animate"
     bl_label = "Animate"
 
+    keeps_edits: BoolProperty(
+        name="Keep Edits", description="Lay what was changed on the character over the new curves"
+    )
+
     def act(self, context):
         """Asks for curves alone."""
         runtime.news.clear()
-        if not delivery.target_meshes(context.scene.emorig, context.object):
+        if not targets(context.scene.emorig, context.object):
             raise InputError("No character is chosen: select a mesh with shape keys, or add the EmoRig head.")
-        hand_in(context, shot_request(context.scene, renders=False))
+        shots.hand_in(context, shots.shot_request(context.scene, renders=False, keeps_edits=self.keeps_edits))
 
 
-class EMORIG_OT_animate_and_render(_Reporting, bpy.types.Operator):
-    """Animate the character, and let the portrait speak in a video that lands in the sequencer"""
+class EMORIG_OT_animate_and_render(Reporting, bpy.types.Operator):
+    """Animate the character, and let the portrait speak in a video"""
 
     bl_idname = "emorig.animate_and_render"
     bl_label = "Animate + Render Video"
 
+    draft: BoolProperty(name="Draft", description="Render small, 256 pixels, to judge the timing quickly")
+
+    @classmethod
+    def description(cls, context, properties):
+        """What a draft is, where it is one."""
+        return cls.__doc__ + (", small and quick: 256 pixels" if properties.draft else "")
+
     def act(self, context):
         """Asks for curves and video."""
         runtime.news.clear()
-        hand_in(context, shot_request(context.scene, renders=True))
+        shots.hand_in(context, shots.shot_request(context.scene, renders=True, is_draft=self.draft))
 
 
-class EMORIG_OT_render_edited(_Reporting, bpy.types.Operator):
-    """Render the video again with the curves as they are now, after editing them"""
+class EMORIG_OT_render_edited(Reporting, bpy.types.Operator):
+    """Render the video again with the curves as they are now, only the frames that were changed"""
 
     bl_idname = "emorig.render_edited"
     bl_label = "Render Edited Curves"
@@ -129,32 +79,78 @@ class EMORIG_OT_render_edited(_Reporting, bpy.types.Operator):
     def act(self, context):
         """Reads the F-curves back and asks for the video alone."""
         runtime.news.clear()
-        scene, shot = context.scene, context.scene.emorig
-        received = delivery.stored_curves(shot)
-        curves = edited_curves(
-            received,
-            delivery.curve_frames(scene, received),
-            meshes=delivery.target_meshes(shot, context.object),
-            head=shot.head,
-            bone_name=delivery.bone_of(shot),
-            tolerance=delivery.tolerance_of(shot),
-        )
-        hand_in(context, shot_request(scene, renders=True, curves=curves))
+        shots.hand_in(context, shots.rerender_request(context))
 
 
-class EMORIG_OT_cancel(_Reporting, bpy.types.Operator):
-    """Stop the shot that is being made; what has come so far stays"""
+class EMORIG_OT_preview_frame(Reporting, bpy.types.Operator):
+    """Render the portrait as it looks at the playhead, one frame"""
+
+    bl_idname = "emorig.preview_frame"
+    bl_label = "Preview Frame"
+
+    def act(self, context):
+        """Asks for one frame."""
+        runtime.news.clear()
+        shots.hand_in(context, shots.preview_request(context))
+
+
+class EMORIG_OT_cancel(Reporting, bpy.types.Operator):
+    """Stop what is being made; what has come so far stays"""
 
     bl_idname = "emorig.cancel"
     bl_label = "Cancel"
 
     def act(self, context):
-        """Asks the backend to stop."""
+        """Asks the backend to stop, and lets go of what waits."""
+        runtime.drop_work()
         runtime.session.cancel()
         redraw_sidebars()
 
 
-class EMORIG_OT_backend_start(_Reporting, bpy.types.Operator):
+class EMORIG_OT_layers_apply(Reporting, bpy.types.Operator):
+    """Bring the character's curves to the strengths of the layers; what was edited stays"""
+
+    bl_idname = "emorig.layers_apply"
+    bl_label = "Apply Layers"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context):
+        """Once a shot was animated."""
+        return bool(context.scene.emorig.curves_path)
+
+    def act(self, context):
+        """Sums the layers anew and lands them; the action that this replaces is not kept, it can be made again."""
+        apply_layers(context.scene.name)
+
+
+def apply_layers(scene_name: str) -> None:
+    """Lands the stored performance at the panel's strengths, with the edits that are on the character."""
+    import json
+
+    from .delivery import has_landed, with_edits
+    from .performance import as_edited
+
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None or not scene.emorig.curves_path:
+        return
+    shot, active = scene.emorig, bpy.context.view_layer.objects.active if bpy.context.view_layer else None
+    try:
+        meshes = targets(shot, active)
+        before = performed(shot)
+        edited = as_edited(scene, active) if has_landed(shot) else before
+        now = shot.layers.strengths()
+        wanted = with_edits(performed(shot, now), before, edited)
+        asked = json.loads(shot.applied or "{}").get("asked", {})
+        note_strengths(shot, asked, now)
+        runtime.news.clear()
+        runtime.begin_work(landing(scene, wanted, meshes, title="EmoRig Layers", keeps_former=False))
+    except InputError as error:
+        runtime.news.clear()
+        runtime.tell("ERROR", str(error))
+
+
+class EMORIG_OT_backend_start(Reporting, bpy.types.Operator):
     """Start the backend now, so that the first shot need not wait for it"""
 
     bl_idname = "emorig.backend_start"
@@ -164,10 +160,10 @@ class EMORIG_OT_backend_start(_Reporting, bpy.types.Operator):
         """Starts or finds the backend."""
         runtime.news.clear()
         runtime.session.connect(backend_choice(context))
-        runtime.start_timer(delivery.deliver)
+        runtime.start_timer(deliver)
 
 
-class EMORIG_OT_backend_stop(_Reporting, bpy.types.Operator):
+class EMORIG_OT_backend_stop(Reporting, bpy.types.Operator):
     """Leave the backend; one that was started from here is stopped"""
 
     bl_idname = "emorig.backend_stop"
@@ -176,10 +172,10 @@ class EMORIG_OT_backend_stop(_Reporting, bpy.types.Operator):
     def act(self, context):
         """Ends the conversation."""
         runtime.session.close(wait_for_process=False)
-        runtime.forget_picture("frame")
+        pictures.forget("frame")
 
 
-class EMORIG_OT_audio_from_strip(_Reporting, bpy.types.Operator):
+class EMORIG_OT_audio_from_strip(Reporting, bpy.types.Operator):
     """Use the sequencer's active sound strip: its file, its trim and its start frame"""
 
     bl_idname = "emorig.audio_from_strip"
@@ -191,56 +187,59 @@ class EMORIG_OT_audio_from_strip(_Reporting, bpy.types.Operator):
         found = active_sound(context.scene)
         if found is None:
             raise InputError("No sound strip is active in the sequencer: click one there first.")
-        for name, value in found.items():
-            setattr(context.scene.emorig, name, value)
+        _use_audio(context.scene.emorig, found)
 
 
-class EMORIG_OT_apply_curves(bpy.types.Operator):
-    """Apply the received curves to the character"""
+class EMORIG_OT_audio_from_speaker(Reporting, bpy.types.Operator):
+    """Use the sound of the selected speaker object"""
 
-    bl_idname = "emorig.apply_curves"
-    bl_label = "Apply EmoRig Curves"
-    bl_options = {"INTERNAL", "UNDO"}
+    bl_idname = "emorig.audio_from_speaker"
+    bl_label = "Use Speaker Object"
+    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context):
-        """One undo step for all meshes and the head."""
-        active = context.view_layer.objects.active if context.view_layer else None
-        try:
-            scene = delivery.job_scene()
-            self.report({"INFO"}, delivery.apply_received(scene, delivery.target_meshes(scene.emorig, active)))
-        except InputError as error:
-            runtime.tell("ERROR", str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    def act(self, context):
+        """Copies the speaker's file and start."""
+        speakers = [thing for thing in context.selected_objects if thing.type == "SPEAKER"]
+        _use_audio(context.scene.emorig, speaker_audio(context.scene, speakers[0] if speakers else context.object))
 
 
-class EMORIG_OT_add_video(bpy.types.Operator):
-    """Lay a rendered video into the sequencer"""
+def _use_audio(shot, found: dict) -> None:
+    for name, value in found.items():
+        setattr(shot, name, value)
 
-    bl_idname = "emorig.add_video"
-    bl_label = "Add EmoRig Video"
-    bl_options = {"INTERNAL", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH")
+class EMORIG_OT_portrait_from_camera(Reporting, bpy.types.Operator):
+    """Use what the scene's camera sees at the playhead as the portrait"""
 
-    def execute(self, context):
-        """One undo step for picture and sound."""
-        try:
-            self.report({"INFO"}, delivery.place_video(delivery.job_scene(), self.filepath))
-        except InputError as error:
-            runtime.tell("ERROR", str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    bl_idname = "emorig.portrait_from_camera"
+    bl_label = "Portrait from Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    method: EnumProperty(
+        name="Method",
+        description="How the camera's view is made",
+        items=[
+            ("VIEWPORT", "Viewport", "As the viewport draws it, at once"),
+            ("RENDER", "Render", "By the scene's render engine"),
+        ],
+    )
+
+    def act(self, context):
+        """Renders the view and keeps it in the file."""
+        context.scene.emorig.portrait = camera_view(context.scene, renders=self.method == "RENDER")
 
 
 CLASSES = (
     EMORIG_OT_animate,
     EMORIG_OT_animate_and_render,
     EMORIG_OT_render_edited,
+    EMORIG_OT_preview_frame,
     EMORIG_OT_cancel,
+    EMORIG_OT_layers_apply,
     EMORIG_OT_backend_start,
     EMORIG_OT_backend_stop,
     EMORIG_OT_audio_from_strip,
-    EMORIG_OT_apply_curves,
-    EMORIG_OT_add_video,
+    EMORIG_OT_audio_from_speaker,
+    EMORIG_OT_portrait_from_camera,
 )
+runtime.on_soon("layers", apply_layers)

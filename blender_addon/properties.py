@@ -11,12 +11,14 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import runtime
+from . import pictures, runtime
 from .compat import icon
 from .emotions import LABELS, has_mark, listed_curve, set_mark
 from .footage import sound_seconds
 from .protocol.options import LAYERS, MAX_STRENGTH, POSES
+from .protocol.types import ARKIT_NAMES
 from .rig.apply import shape_names
+from .rig.bones import find_bones
 
 EMOTION_ICONS = {
     "neutral": icon("SEQUENCE_COLOR_09", "STRIP_COLOR_09", "DOT"),
@@ -32,6 +34,11 @@ EMOTION_ITEMS = [
     (label, label.capitalize(), f"The character is {label}", EMOTION_ICONS[label], number)
     for number, label in enumerate(LABELS)
 ]
+FOOTAGE_ITEMS = [
+    ("STRIP", "Sequencer", "A movie strip with its sound in the sequencer"),
+    ("CAMERA", "Camera Background", "Behind the scene's camera, in step with the rig"),
+    ("PLANE", "Image Plane", "On a plane beside the character, in step with the rig"),
+]
 LAYER_HELP = {
     "lips": "Lips, jaw and tongue of the speech",
     "emotion": "Expression of the keyed emotion",
@@ -40,6 +47,7 @@ LAYER_HELP = {
     "gaze": "Small movements of the eyes",
     "head": "Head motion",
 }
+SEEDED = LAYERS[1:]  # lips follow the sound alone
 
 
 def _has_shape_keys(_owner, candidate) -> bool:
@@ -62,8 +70,16 @@ def _audio_changed(shot, context) -> None:
 
 
 def _portrait_changed(shot, context) -> None:
-    runtime.forget_picture("portrait")
-    runtime.forget_picture("frame")
+    pictures.forget("portrait")
+    pictures.forget("frame")
+
+
+def _head_changed(shot, context) -> None:
+    """An armature's bones are found by their names, where these tell."""
+    if shot.head is None or shot.head.type != "ARMATURE":
+        return
+    for part, bone in find_bones(bone.name for bone in shot.head.data.bones).items():
+        setattr(shot, f"{part}_bone", bone)
 
 
 def _key_chosen(shot, context) -> None:
@@ -73,10 +89,73 @@ def _key_chosen(shot, context) -> None:
         shot.id_data.frame_set(round(curve.keyframe_points[shot.active_key].co[0]))
 
 
+def _layers_changed(layers, context) -> None:
+    """A strength or mute changes the character's curves at once, without the backend."""
+    if layers.id_data.emorig.curves_path:
+        runtime.soon("layers", layers.id_data.name)
+
+
+def _curve_names(_row, _context, text: str) -> list[str]:
+    return [name for name in ARKIT_NAMES if text.lower() in name.lower()]
+
+
+class EmoRigMapping(bpy.types.PropertyGroup):
+    """One row of a mesh's own mapping table: what a curve gives to a shape key."""
+
+    shape: StringProperty(name="Shape Key", description="Shape key that is driven")
+    curve: StringProperty(name="Curve", description="Curve that drives it, as jawOpen", search=_curve_names)
+    gain: FloatProperty(
+        name="Gain", description="How far the curve moves the shape key", default=1.0, soft_min=-2.0, soft_max=2.0
+    )
+    offset: FloatProperty(
+        name="Offset", description="What is added to the shape key throughout", soft_min=-1.0, soft_max=1.0
+    )
+
+
 class EmoRigTarget(bpy.types.PropertyGroup):
     """One mesh whose shape keys a shot drives."""
 
     mesh: PointerProperty(type=bpy.types.Object, poll=_has_shape_keys, name="Mesh", description="Mesh with shape keys")
+    uses_table: BoolProperty(
+        name="Own Mapping", description="Drive this mesh by its own table instead of by the names of its shape keys"
+    )
+    rows: CollectionProperty(type=EmoRigMapping)
+    active_row: IntProperty(name="Active Row", description="Chosen row of the mapping table", options=set())
+
+
+class EmoRigLayers(bpy.types.PropertyGroup):
+    """Strength, mute and seed of each layer of the performance."""
+
+    __annotations__ = (
+        {
+            layer: FloatProperty(
+                name=layer.capitalize(), description=f"{LAYER_HELP[layer]}: 0 none, 1 as performed, 2 twice", min=0.0,
+                max=MAX_STRENGTH, default=1.0, subtype="FACTOR", update=_layers_changed,
+            )
+            for layer in LAYERS
+        }
+        | {
+            f"mute_{layer}": BoolProperty(
+                name=f"Mute {layer.capitalize()}", description=f"Leave out: {LAYER_HELP[layer].lower()}",
+                update=_layers_changed,
+            )
+            for layer in LAYERS
+        }
+        | {
+            f"seed_{layer}": IntProperty(
+                name=f"{layer.capitalize()} Seed", min=0, description="Another number gives another performance of it"
+            )
+            for layer in SEEDED
+        }
+    )  # fmt: skip
+
+    def strengths(self) -> dict[str, float]:
+        """Layer -> its strength, 0 where it is muted."""
+        return {layer: 0.0 if getattr(self, f"mute_{layer}") else getattr(self, layer) for layer in LAYERS}
+
+    def seeds(self) -> dict[str, int]:
+        """Layer -> its own seed, where it has one."""
+        return {layer: seed for layer in SEEDED if (seed := getattr(self, f"seed_{layer}"))}
 
 
 class EmoRigShot(bpy.types.PropertyGroup):
@@ -93,6 +172,10 @@ class EmoRigShot(bpy.types.PropertyGroup):
         description="Recording of the speech: WAV, MP3, FLAC or the sound of a video",
         subtype="FILE_PATH",
         update=_audio_changed,
+    )
+    transcript: StringProperty(
+        name="Transcript",
+        description="What is said, where it is known, for the lips to follow; empty listens to the sound alone",
     )
     audio_seconds: FloatProperty(name="Length", description="Length of the recording in seconds, 0 if unknown")
     audio_start: FloatProperty(
@@ -111,18 +194,35 @@ class EmoRigShot(bpy.types.PropertyGroup):
         name="Intensity", description="How strongly, from not at all to fully", min=0.0, max=1.0, default=0.7,
         subtype="FACTOR", update=_emotion_changed,
     )  # fmt: skip
-    active_key: IntProperty(name="Active Key", update=_key_chosen, options=set())
+    active_key: IntProperty(
+        name="Active Key", description="Chosen emotion key; choosing one moves the playhead there",
+        update=_key_chosen, options=set(),
+    )  # fmt: skip
+    emotion_video: StringProperty(
+        name="Emotion Video",
+        description="Video of a face whose feeling the character takes over, instead of the keys",
+        subtype="FILE_PATH",
+    )
 
     targets: CollectionProperty(type=EmoRigTarget)
-    active_target: IntProperty(name="Active Mesh", options=set())
+    active_target: IntProperty(name="Active Mesh", description="Chosen mesh of the character", options=set())
     head: PointerProperty(
         type=bpy.types.Object,
         poll=_can_turn,
         name="Head",
         description="Object, empty or armature that takes the head's rotation",
+        update=_head_changed,
     )
     head_bone: StringProperty(name="Head Bone", description="Bone of the armature that takes the head's rotation")
+    jaw_bone: StringProperty(name="Jaw Bone", description="Bone that opens the mouth, on rigs without a jaw shape key")
+    jaw_angle: FloatProperty(
+        name="Jaw Angle", description="How far the jaw bone turns when the mouth is open as wide as it goes",
+        min=0.0, max=1.0, default=0.35, subtype="ANGLE",
+    )  # fmt: skip
+    left_eye_bone: StringProperty(name="Left Eye", description="Bone of the character's left eye")
+    right_eye_bone: StringProperty(name="Right Eye", description="Bone of the character's right eye")
 
+    layers: PointerProperty(type=EmoRigLayers)
     pose: EnumProperty(
         name="Head Motion",
         items=[(pose, pose.capitalize(), f"{pose.capitalize()} head") for pose in POSES],
@@ -134,6 +234,7 @@ class EmoRigShot(bpy.types.PropertyGroup):
         name="Shorter Side", description="Shorter side of the video in pixels", min=64, max=4096, default=512,
         subtype="PIXEL",
     )  # fmt: skip
+    footage: EnumProperty(name="Video To", description="Where the rendered video goes", items=FOOTAGE_ITEMS)
     use_thinning: BoolProperty(
         name="Thin Out Keyframes", description="Keep only the keyframes that the curves need", default=True
     )
@@ -146,31 +247,20 @@ class EmoRigShot(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
     )  # fmt: skip
     curves_path: StringProperty(name="Curves", description="The curves of the last shot as they were received")
-
-
-def _strength(layer: str) -> FloatProperty:
-    return FloatProperty(
-        name=layer.capitalize(), description=f"{LAYER_HELP[layer]}: 0 none, 1 as performed, 2 twice", min=0.0,
-        max=MAX_STRENGTH, default=1.0, subtype="FACTOR",
-    )  # fmt: skip
-
-
-class EmoRigStrengths(bpy.types.PropertyGroup):
-    """Strength of each layer of the performance."""
-
-    __annotations__ = {layer: _strength(layer) for layer in LAYERS}
+    rendered_path: StringProperty(name="Rendered", description="The curves that the last video was rendered from")
+    applied: StringProperty(name="Applied", description="The strengths that were asked for and are applied, as JSON")
 
 
 class EmoRigMonitor(bpy.types.PropertyGroup):
     """The running job as numbers that old versions can draw as a slider."""
 
     percent: FloatProperty(
-        name="Progress", subtype="PERCENTAGE", min=0.0, max=100.0, get=lambda self: 100.0 * runtime.session.progress
-    )
+        name="Progress", description="How far the running job is", subtype="PERCENTAGE", min=0.0, max=100.0,
+        get=lambda self: 100.0 * runtime.progress(),
+    )  # fmt: skip
 
 
-CLASSES = (EmoRigTarget, EmoRigStrengths, EmoRigShot, EmoRigMonitor)
-EmoRigShot.__annotations__["strengths"] = PointerProperty(type=EmoRigStrengths)
+CLASSES = (EmoRigMapping, EmoRigTarget, EmoRigLayers, EmoRigShot, EmoRigMonitor)
 
 
 def register() -> None:

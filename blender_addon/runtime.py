@@ -1,24 +1,25 @@
-"""What lives while Blender runs and is not saved: the session, news for the panel, pictures, the timer."""
+"""What lives while Blender runs and is not saved: the session, work in small steps, news for the panel, the timer."""
 
 from __future__ import annotations
 
-import tempfile
 import textwrap
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import bpy
-import bpy.utils.previews
 
-from . import compat
-from .footage import preview_pixels
-from .protocol.types import ARKIT_NAMES, AnimationCurves
-from .rig.mapping import ShapeMatch, match_shapes
+from . import compat, pictures
+from .installer import Installation
+from .protocol.errors import InputError
+from .protocol.types import AnimationCurves
+from .rig.landing import Waiting
 from .session import Session
 
-BUSY_INTERVAL, IDLE_INTERVAL = 0.05, 0.5
-PREVIEW_IMAGE = "EmoRig Preview"
+BUSY_INTERVAL, IDLE_INTERVAL, WORK_INTERVAL = 0.05, 0.5, 0.001
+STEP_SECONDS = 0.012  # of each tick for work in steps; the window gets the rest
+SOON_SECONDS = 0.3
 HAS_PLACEHOLDER = "placeholder" in bpy.types.UILayout.bl_rna.functions["prop"].parameters
 
 
@@ -31,11 +32,15 @@ class News:
 
 
 session = Session()
+installation: Installation | None = None
 news: list[News] = []
 received: AnimationCurves | None = None
 received_path = ""  # the shot's file that holds them too
 memo: dict = {}
-_pictures = None
+queue: list[Callable[[], None]] = []  # what is begun when nothing else runs
+_work: list[Iterator] = []
+_soon: dict[str, tuple[float, str]] = {}
+_soon_calls: dict[str, Callable[[str], None]] = {}
 _deliver = None
 
 
@@ -45,45 +50,107 @@ def tell(kind: str, text: str) -> None:
     compat.redraw_sidebars()
 
 
-def start_timer(deliver) -> None:
-    """Polls the session from now on and gives what comes to deliver(messages)."""
+def is_busy() -> bool:
+    """Whether a job, work in steps or an installation is under way."""
+    return session.job is not None or bool(_work) or is_installing()
+
+
+def is_installing() -> bool:
+    """Whether the backend is being installed."""
+    return installation is not None and installation.is_running
+
+
+def progress() -> float:
+    """How far what runs is, 0-1."""
+    return installation.fraction if is_installing() else session.progress
+
+
+def begin_work(steps: Iterator) -> None:
+    """Takes on work in small steps; each is done in a tick of the timer, at once in background mode's poll()."""
+    _work.append(steps)
+    start_timer()
+
+
+def on_soon(kind: str, call: Callable[[str], None]) -> None:
+    """Says what soon(kind, ...) calls."""
+    _soon_calls[kind] = call
+
+
+def soon(kind: str, argument: str) -> None:
+    """Calls what belongs to a kind in a moment, once for many calls in a row, as while a slider is dragged."""
+    _soon[kind] = (time.monotonic() + SOON_SECONDS, argument)
+    start_timer()
+
+
+def start_timer(deliver=None) -> None:
+    """Polls from now on; what comes from the session goes to deliver(messages)."""
     global _deliver
-    _deliver = deliver
+    _deliver = deliver or _deliver
     if not bpy.app.background and not bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.register(_tick, first_interval=BUSY_INTERVAL, persistent=True)
+        bpy.app.timers.register(_tick, first_interval=WORK_INTERVAL, persistent=True)
 
 
 def poll() -> None:
     """One round of the timer's work, for background mode too."""
     messages = session.tick()
-    if messages:
+    if messages and _deliver is not None:
         with compat.any_window():
             _deliver(messages)
+    now = time.monotonic()
+    for kind, (due, argument) in list(_soon.items()):
+        if now >= due or bpy.app.background:
+            del _soon[kind]
+            with compat.any_window():
+                _soon_calls[kind](argument)
+    _take_steps()
+    if queue and session.job is None and not _work:
+        with compat.any_window():
+            queue.pop(0)()
+
+
+def _take_steps() -> None:
+    """Goes on with the oldest work, for STEP_SECONDS where a window waits."""
+    end = time.monotonic() + STEP_SECONDS
+    while _work:
+        try:
+            with compat.any_window():
+                state = next(_work[0])
+        except StopIteration:
+            _work.pop(0)
+            compat.redraw_sidebars()
+        except InputError as error:
+            _work.pop(0)
+            tell("ERROR", str(error))
+        else:
+            if state is Waiting:
+                if not bpy.app.background:
+                    return
+                time.sleep(0.001)
+        if time.monotonic() > end and not bpy.app.background:
+            return
+
+
+def _shown() -> tuple:
+    return session.state, session.detail, session.progress_text, bool(_work), _installed_so_far()
+
+
+def _installed_so_far() -> tuple:
+    one = installation
+    return () if one is None else (one.stage, round(one.fraction, 2), one.is_running, one.error)
 
 
 def _tick() -> float | None:
-    before = (session.state, session.detail, session.progress_text)
+    before = _shown()
     poll()
-    if before != (session.state, session.detail, session.progress_text):
+    if before != _shown():
         compat.redraw_sidebars()
-    if session.is_idle:
-        return None
-    return BUSY_INTERVAL if session.job is not None or session.state.name == "STARTING" else IDLE_INTERVAL
-
-
-@lru_cache(maxsize=64)
-def _match(curve_names: tuple[str, ...], shapes: tuple[str, ...]) -> ShapeMatch:
-    return match_shapes(curve_names, shapes)
-
-
-def match_for(shapes: tuple[str, ...]) -> ShapeMatch:
-    """How the curves received last, or ARKit's 52 before that, match a mesh's shape keys."""
-    return _match(received.names if received is not None else ARKIT_NAMES, shapes)
-
-
-def n_curves() -> int:
-    """How many curves there are to match."""
-    return len(received.names if received is not None else ARKIT_NAMES)
+    if _work:
+        return WORK_INTERVAL
+    if session.job is not None or session.state.name == "STARTING" or queue or _soon:
+        return BUSY_INTERVAL
+    if is_installing() or not session.is_idle:
+        return IDLE_INTERVAL
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -92,61 +159,25 @@ def wrap(text: str, width: int) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, width)) or ("",)
 
 
-def portrait_icon(image) -> int:
-    """Icon of a portrait, 0 where there is none to show."""
-    if image is None or _pictures is None:
-        return 0
-    key = f"portrait:{image.name}:{image.filepath_raw}"
-    if key not in _pictures:
-        path = Path(bpy.path.abspath(image.filepath_raw or "", library=image.library))
-        if image.packed_file is None and image.filepath_raw and path.is_file():
-            _pictures.load(key, str(path), "IMAGE")
-        else:
-            _draw_picture(key, image)
-    return _pictures[key].icon_id if key in _pictures else 0
-
-
-def picture_icon(key: str) -> int:
-    """Icon of a picture shown before under a key, 0 where there is none."""
-    return _pictures[key].icon_id if _pictures is not None and key in _pictures else 0
-
-
-def forget_picture(prefix: str) -> None:
-    """Drops the pictures whose key starts so."""
-    for key in [key for key in _pictures or () if key.startswith(prefix)]:
-        del _pictures[key]
-
-
-def show_frame(jpeg: bytes) -> None:
-    """Shows a rendered frame in the panel and in the image datablock 'EmoRig Preview'."""
-    path = Path(tempfile.gettempdir() if not bpy.app.tempdir else bpy.app.tempdir) / "emorig_preview.jpg"
-    path.write_bytes(jpeg)
-    image = bpy.data.images.get(PREVIEW_IMAGE)
-    if image is None or image.source != "FILE":
-        image = bpy.data.images.load(str(path))
-        image.name = PREVIEW_IMAGE
-    else:
-        image.filepath = str(path)
-        image.reload()
-    _draw_picture("frame", image)
-
-
-def _draw_picture(key: str, image) -> None:
-    small = preview_pixels(image)
-    if small is None or _pictures is None:
-        return
-    picture = _pictures[key] if key in _pictures else _pictures.new(key)
-    picture.image_size = small[0]
-    picture.image_pixels_float.foreach_set(small[1].ravel())
+def drop_work() -> None:
+    """Gives up all work in steps and all that waits to be begun."""
+    for steps in _work:
+        steps.close()
+    _work.clear()
+    queue.clear()
+    _soon.clear()
 
 
 @bpy.app.handlers.persistent
 def _forget_file(*_arguments) -> None:
     """Another file was opened: what belonged to the last one goes, a running job with it."""
-    global received
-    received = None
+    global received, received_path
+    received, received_path = None, ""
+    _work.clear()  # their drafts went with the file
+    queue.clear()
+    _soon.clear()
     news.clear()
-    forget_picture("")
+    pictures.forget("")
     if session.job is not None:
         session.cancel()
         memo.clear()
@@ -154,21 +185,23 @@ def _forget_file(*_arguments) -> None:
 
 
 def register() -> None:
-    """Makes room for pictures."""
-    global _pictures
-    _pictures = bpy.utils.previews.new()
+    """Makes room for pictures and watches for other files."""
+    pictures.register()
     bpy.app.handlers.load_post.append(_forget_file)
 
 
 def unregister() -> None:
     """Ends the session with the backend that it started, and drops everything."""
-    global _pictures, received
+    global received, installation
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     bpy.app.handlers.load_post.remove(_forget_file)
+    drop_work()
+    if installation is not None:
+        installation.cancel()
+        installation.join(5.0)
+        installation = None
     session.close()
     news.clear()
     received = None
-    if _pictures is not None:
-        bpy.utils.previews.remove(_pictures)
-        _pictures = None
+    pictures.unregister()

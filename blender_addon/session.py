@@ -37,12 +37,13 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class BackendChoice:
-    """Which backend: a program to start (empty: the one that is found), or one that runs already.
+    """Which backend: a program to start (empty: the installed one, or one that is found), or one that runs already.
 
     That one is given by address and token, or by the key file (client.json) of a backend on another machine.
     """
 
     program: str = ""
+    installed: Path | None = None
     address: str = ""
     token: str = ""
     keys_path: str = ""
@@ -145,8 +146,11 @@ class Session:
             return "Waiting for the backend" if not job.name else "Sending"
         if not job.total:
             return job.stage.capitalize()
-        speed = f", {job.frames_per_second:.0f} fps" if job.frames_per_second >= 1 else ""
-        return f"{job.stage.capitalize()} {job.done} of {job.total}{speed}"
+        text = f"{job.stage.capitalize()} {job.done} of {job.total}"
+        if job.frames_per_second > 0 and job.done < job.total:
+            left = round((job.total - job.done) / job.frames_per_second)
+            text += f", {left // 60}:{left % 60:02d} left"
+        return text
 
     def connect(self, choice: BackendChoice) -> None:
         """Opens the conversation with a backend that runs, or starts one. Raises InputError."""
@@ -231,7 +235,7 @@ class Session:
         except BackendUnavailableError:
             self._stale_server = ""
         try:
-            self._process = BackendProcess(find_command(choice.program), choice.log_path)
+            self._process = BackendProcess(find_command(choice.program, choice.installed), choice.log_path)
         except (BackendUnavailableError, OSError) as error:
             self._close_client()
             raise BackendUnavailableError(str(error)) from error

@@ -132,7 +132,7 @@ def test_a_job_waits_for_the_welcome_and_reports_progress():
     with pytest.raises(InputError, match="being made"):
         session.submit(Request({}))
     session.tick()
-    assert session.progress == 0.25 and session.progress_text == "Rendering 5 of 20, 12 fps"
+    assert session.progress == 0.25 and session.progress_text == "Rendering 5 of 20, 0:01 left"
     assert [type(m) for m in session.tick()] == [Finished] and session.state is State.READY and session.job is None
 
 

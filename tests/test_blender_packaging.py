@@ -34,9 +34,10 @@ def test_zips_hold_the_whole_addon_and_nothing_else(extension, tmp_path):
     with zipfile.ZipFile(extension) as archive:
         names = set(archive.namelist())
     with zipfile.ZipFile(legacy) as archive:
-        assert {f"emorig/{name}" for name in names - {"blender_manifest.toml"}} == set(archive.namelist())
+        in_legacy = {name.removeprefix("emorig/") for name in archive.namelist()}
+    assert in_legacy - packaging.LEGACY_ONLY == names - {"blender_manifest.toml"}
     modules = {p.relative_to(packaging.SOURCE).as_posix() for p in packaging.SOURCE.rglob("*.py")}
-    assert modules - {"packaging.py"} == {name for name in names if name.endswith(".py")}
+    assert modules - {"packaging.py"} - packaging.LEGACY_ONLY == {name for name in names if name.endswith(".py")}
     assert {"LICENSE", "blender_manifest.toml"} <= names and "packaging.py" not in names
 
 

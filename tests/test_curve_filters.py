@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from backend.curves.convert import coefficients_from_curves
 from backend.curves.filters import amplified, clamped, kept_frames, mirrored, offset, smoothed
 from backend.curves.join import joined
-from backend.curves.layers import combined, layer_sum, turned_by, with_layer
+from backend.curves.layers import with_layer
 from backend.curves.resample import cut, resampled, warped
 from backend.curves.solve import emotion_amounts, mixed_from, performance_from_curves
 from backend.errors import InputError
+from blender_addon.protocol.layers import combined, layer_sum, turned_by
 from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves, rest_rotations
 
 RATES = (23.976, 24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 120.0)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from backend.curves.convert import (
-    EYE_YAW_RANGE,
     arkit_weights,
     coefficients_from_curves,
     curves_from_performance,
-    eye_rotations,
     quaternions,
 )
 from backend.errors import InputError
@@ -22,6 +20,7 @@ from backend.inference.performance import Performance
 from backend.pipeline import make_coefficients
 from bfm.camera import rotation_matrix
 from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_CHANNELS
+from blender_addon.protocol.layers import EYE_YAW_RANGE, eye_rotations
 from blender_addon.protocol.types import Phone
 
 

@@ -23,7 +23,7 @@ def assembled(
     if n_frames == 0:
         raise InputError("These curves are empty: expected at least one frame.")
     if left_eye is None or right_eye is None:
-        from backend.curves.convert import eye_rotations
+        from blender_addon.protocol.layers import eye_rotations
 
         left_eye, right_eye = eye_rotations(channel_subset(names, np.asarray(weights, np.float32), ARKIT_NAMES))
     return AnimationCurves(

@@ -11,11 +11,9 @@ import numpy as np
 from backend.errors import InputError
 from backend.inference.performance import Performance
 from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX, EXPRESSION_DIMS, EXTRA_CHANNELS, FaceCoefficients
+from blender_addon.protocol.layers import eye_rotations
 from blender_addon.protocol.types import AnimationCurves, Phone
 
-# What an eyeLook channel at 1 turns the eye by, radians.
-EYE_YAW_RANGE = np.radians(30.0)
-EYE_PITCH_RANGE = np.radians(25.0)
 EDIT_THRESHOLD = 1e-4  # weight; a smaller difference is rounding, not an edit
 
 
@@ -118,19 +116,6 @@ def _extras_in_arkit() -> np.ndarray:
     matrix[EXTRA_CHANNELS.index("tongueToTeeth")] = 0.0
     matrix[EXTRA_CHANNELS.index("tongueToTeeth"), CHANNEL_INDEX["tongueOut"]] = 0.15
     return matrix
-
-
-def eye_rotations(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right eye quaternions (n_frames, 4) of the eyeLook channels in ARKit weights (n_frames, 52)."""
-    turned = []
-    for side, outward in (("Left", 1.0), ("Right", -1.0)):
-        look_in, look_out, look_up, look_down = (
-            weights[:, CHANNEL_INDEX[f"eyeLook{way}{side}"]] for way in ("In", "Out", "Up", "Down")
-        )
-        yaw = outward * (look_out - look_in) * EYE_YAW_RANGE
-        pitch = (look_down - look_up) * EYE_PITCH_RANGE
-        turned.append(quaternions(np.stack([pitch, yaw, np.zeros_like(yaw)], axis=1)))
-    return turned[0], turned[1]
 
 
 def quaternions(angles: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.curves.layers import turned_by, with_eyes
 from backend.errors import InputError
+from blender_addon.protocol.layers import turned_by, with_eyes
 from blender_addon.protocol.types import AnimationCurves
 
 # What must reach its end for the eye to believe it: lips meet, lids shut. Smoothing may not round these off.

@@ -150,8 +150,8 @@ def _pitch_yaw(angles: np.ndarray) -> np.ndarray:
 
 def _look(weights: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     """Sets the eyeLook channels (in place) that turn the eyes as the rotations do."""
-    from backend.curves.convert import EYE_PITCH_RANGE, EYE_YAW_RANGE
     from backend.export.angles import LIVE_LINK
+    from blender_addon.protocol.layers import EYE_PITCH_RANGE, EYE_YAW_RANGE
 
     for side, turn, outward in (("Left", left, 1.0), ("Right", right, -1.0)):
         pitch, yaw, _ = LIVE_LINK.angles(turn).T

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from backend.curves.filters import amplified, mirrored, offset, smoothed
 from backend.curves.join import joined
-from backend.curves.layers import combined, with_layer_of
+from backend.curves.layers import with_layer_of
 from backend.curves.resample import cut, resampled, warped
 from backend.delivery import staged
 from backend.errors import InputError
 from backend.export.formats import FORMATS, format_for, read_curves, write_curves
 from backend.export.names import canonical_names, read_name_map
 from backend.export.options import ExportOptions
+from blender_addon.protocol.layers import combined
 from blender_addon.protocol.types import AnimationCurves
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.curves.layers import layer_sum
 from backend.curves.resample import resampled
 from backend.delivery import staged
 from backend.errors import OutputError
 from backend.export.angles import to_xyzw
 from backend.export.formats import read_curves
 from backend.export.head_mesh import head_of
+from blender_addon.protocol.layers import layer_sum
 from blender_addon.protocol.types import AnimationCurves
 
 ASSETS = Path(__file__).with_name("assets")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend.service.fair_queue import FairQueue
 from backend.service.jobs import JobStore
-from blender_addon.protocol.messages import Submit
+from blender_addon.protocol.messages import UPLOADS, Submit
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def reason_to_decline(
     own = queue.count(client) + sum(job.client == client for job in receiving)
     if own >= limits.queued_per_client:
         return f"The backend is busy: {own} of your shots are waiting already; send this one again when some are done."
-    wanted = request.audio_size + request.portrait_size
+    wanted = sum(getattr(request, f"{upload}_size") for upload in UPLOADS)
     held = sum(job.announced_bytes for job in store if job.client == client and not job.has_ended)
     if held + wanted > limits.bytes_per_client:
         return (

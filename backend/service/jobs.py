@@ -15,7 +15,7 @@ import msgpack
 
 from blender_addon.protocol.codec import decode, encode
 from blender_addon.protocol.errors import InputError
-from blender_addon.protocol.messages import JobSummary, Submit
+from blender_addon.protocol.messages import UPLOADS, JobSummary, Submit
 
 LOG_NAME, INDEX_NAME = "messages.bin", "messages.index"
 RECORD_NAME, REQUEST_NAME = "job.json", "request.msgpack"
@@ -101,17 +101,17 @@ class Job:
 
     def expected(self, upload: str) -> int:
         """The size in bytes that the client announced for an upload."""
-        return self.request.audio_size if upload == "audio" else self.request.portrait_size
+        return getattr(self.request, f"{upload}_size")
 
     @property
     def announced_bytes(self) -> int:
         """The bytes of the files that the client announced."""
-        return self.request.audio_size + self.request.portrait_size
+        return sum(self.expected(upload) for upload in UPLOADS)
 
     @property
     def is_whole(self) -> bool:
         """Whether every announced byte has come."""
-        return all(self.received.get(upload, 0) == self.expected(upload) for upload in ("audio", "portrait"))
+        return all(self.received.get(upload, 0) == self.expected(upload) for upload in UPLOADS)
 
     def record(self) -> None:
         """Writes down whose job it is and how far, complete or not at all."""
@@ -127,7 +127,7 @@ class Job:
 
 def upload_path(folder: Path, request: Submit, upload: str) -> Path:
     """Where an uploaded file lies: our name for it, with the client's suffix where that is a plain one."""
-    name = request.audio_name if upload == "audio" else request.portrait_name
+    name = getattr(request, f"{upload}_name")
     suffix = os.path.splitext(name)[1].lower()
     is_plain = 1 < len(suffix) <= 6 and suffix.isascii() and suffix[1:].isalnum()
     return folder / f"{upload}{suffix if is_plain else ''}"

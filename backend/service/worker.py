@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgpack
 import numpy as np
@@ -27,9 +28,12 @@ import zmq
 from backend.errors import InputError, NoFaceError
 from backend.service.job_sink import JobSink
 from backend.service.jobs import read_request, upload_path
-from blender_addon.protocol.messages import Submit
-from blender_addon.protocol.options import ShotOptions
+from blender_addon.protocol.messages import UPLOADS, Submit
+from blender_addon.protocol.options import EXPORTS, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack
+
+if TYPE_CHECKING:
+    from backend.inference.emotion_video import EmotionVideo
 
 SPEECH_RATE = 16000
 
@@ -38,20 +42,34 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A shot for the job function: files by path, None for a portrait that was not sent; folder is for its own use."""
+    """A shot for the job function: files by path, None for a portrait that was not sent; folder is for its own use.
+
+    export: the format in which the curves are wanted as a file, empty for a shot.
+    """
 
     portrait: Path | None
     audio: Path
-    emotion: EmotionTrack
+    emotion: EmotionTrack | EmotionVideo
     options: ShotOptions
     curves: AnimationCurves | None
     folder: Path
+    export: str = ""
 
 
 def render_request(request: JobRequest, sink: JobSink) -> None:
     """The job function of the service: predicts and renders a shot, or renders curves that were edited."""
     from backend.pipeline import Shot, rerender, run_shot
 
+    if request.export:
+        from backend.export.formats import write_curves
+        from backend.export.options import ExportOptions
+
+        place = request.folder / f"curves{EXPORTS[request.export][0]}"
+        advice = write_curves(request.curves, place, name=request.export, options=ExportOptions())
+        if advice:
+            sink.notice(advice)
+        sink.video(place)
+        return
     video_path = request.folder / "video.mp4"
     if request.curves is None:
         shot = Shot(request.portrait, request.audio, request.emotion, request.options)
@@ -154,12 +172,18 @@ class Worker:
 def _job_request(request: Submit, folder: Path) -> JobRequest:
     portrait = upload_path(folder, request, "portrait") if request.portrait_size else None
     audio = upload_path(folder, request, "audio")
-    return JobRequest(portrait, audio, request.emotion, request.options, request.curves, folder)
+    emotion = request.emotion
+    if request.performance_size:
+        from backend.inference.emotion_video import EmotionVideo
+
+        emotion = EmotionVideo(upload_path(folder, request, "performance"))
+    return JobRequest(portrait, audio, emotion, request.options, request.curves, folder, request.export)
 
 
 def _in_clients_words(sentence: str, request: Submit, folder: Path) -> str:
     """An error's sentence with the client's names of its files in place of our paths."""
-    for upload, name in (("audio", request.audio_name), ("portrait", request.portrait_name)):
+    for upload in UPLOADS:
+        name = getattr(request, f"{upload}_name")
         sentence = sentence.replace(str(upload_path(folder, request, upload)), name or f"the {upload}")
     return sentence
 

@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 
 from .errors import ProtocolError
-from .options import ShotOptions
+from .options import EXPORTS, ShotOptions
 from .types import AnimationCurves, EmotionTrack
 
 PROTOCOL_VERSION = 1
@@ -22,12 +22,13 @@ MEBIBYTE = 1 << 20
 PART_BYTES = MEBIBYTE
 MAX_AUDIO_BYTES = 512 * MEBIBYTE
 MAX_PORTRAIT_BYTES = 64 * MEBIBYTE
+MAX_PERFORMANCE_BYTES = 512 * MEBIBYTE
 MAX_VIDEO_BYTES = 4096 * MEBIBYTE
 MAX_FRAME_SIDE = 8192
 MAX_TEXT = 2000
 
 FRAME_ENCODINGS = ("jpeg", "rgb", "none")
-UPLOADS = ("audio", "portrait")
+UPLOADS = ("audio", "portrait", "performance")
 REFUSALS = ("version", "token", "hello", "malformed", "internal")
 JOB_STATES = ("receiving", "queued", "running", "finished", "failed", "cancelled")
 NOT_KEPT = -1
@@ -108,7 +109,9 @@ class Submit:
     audio_size and portrait_size: bytes of the encoded files (WAV, MP3, JPEG …); portrait_size 0 asks for curves alone.
     curves: edited curves to render instead of predicting them. frame_encoding: how frames come back, one of
     FRAME_ENCODINGS. frame_size: shorter side of those frames in pixels, None as rendered. priority: among the client's
-    own waiting shots, higher first, -100 to 100.
+    own waiting shots, higher first, -100 to 100. performance_size: bytes of a video of a face whose emotion the shot
+    takes instead of `emotion`; 0 for none. export: a format of options.EXPORTS that the curves are written in; the file
+    comes back as a video would.
     """
 
     job: str
@@ -122,9 +125,16 @@ class Submit:
     frame_encoding: str = "jpeg"
     frame_size: int | None = None
     priority: int = 0
+    performance_name: str = ""
+    performance_size: int = 0
+    export: str = ""
 
     def __post_init__(self) -> None:
         _require_job(self.job)
+        _require_text(self.performance_name, "The emotion video's name", 255)
+        _require_range(self.performance_size, 0, MAX_PERFORMANCE_BYTES, "The emotion video's size in bytes")
+        _require(self.export in ("", *EXPORTS), f"Curves cannot be exported as '{self.export[:40]}'.")
+        _require(not self.export or self.curves is not None, "An export needs the curves to write.")
         _require_text(self.audio_name, "The audio's name", 255)
         _require_text(self.portrait_name, "The portrait's name", 255)
         _require_range(self.audio_size, 1, MAX_AUDIO_BYTES, "The audio's size in bytes")

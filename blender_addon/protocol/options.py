@@ -14,6 +14,30 @@ POSES = ("natural", "still")
 HEARINGS = ("whole", "streaming")
 MAX_STRENGTH = 2.0
 MAX_TRANSCRIPT = 200_000  # letters, hours of speech
+# Formats that curves can be exported in: name -> suffix of the file, and what it is for.
+EXPORTS = {
+    "live-link": (".csv", "Live Link Face CSV: Unreal, MetaHuman"),
+    "glb": (".glb", "glTF 2.0: head with its targets"),
+    "usd": (".usda", "UsdSkel blend shapes"),
+    "fbx": (".fbx", "FBX with blend shapes"),
+    "unity": (".anim", "Unity animation clip"),
+    "godot": (".tres", "Godot 4 animation"),
+    "godot3": (".tres", "Godot 3 animation"),
+    "vrma": (".vrma", "VRM animation, preset expressions"),
+    "vrma-arkit": (".vrma", "VRM animation, ARKit's 52"),
+    "a2f": (".json", "Audio2Face JSON: Omniverse"),
+    "emorig": (".json", "EmoRig curves with layers and coefficients"),
+    "ovr": (".csv", "OVR visemes 0-14"),
+    "rhubarb": (".tsv", "Rhubarb mouth shapes"),
+    "moho": (".dat", "Moho switch track"),
+    "papagayo": (".pgo", "Papagayo lip sync"),
+    "openface": (".csv", "FACS action units as OpenFace"),
+    "csv": (".csv", "Plain CSV table"),
+    "parquet": (".parquet", "Parquet table"),
+    "npz": (".npz", "NumPy archive"),
+    "coefficients": (".csv", "Raw face coefficients, CSV"),
+    "coefficients-npz": (".npz", "Raw face coefficients, NumPy"),
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""AnimationCurves onto a character: F-curves on shape keys of its meshes, head rotation on an object or a bone.
+"""AnimationCurves onto a character: what is to be written on the shape keys of its meshes, its bones and its head.
 
 The curves' axes (+X the character's left, +Y up, +Z out of the face) become Blender's (+X left, +Z up, -Y out of the
 face): (x, y, z) -> (x, -z, y).
@@ -6,36 +6,32 @@ face): (x, y, z) -> (x, -z, y).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
-from ..compat import curve_bag, curve_group
-from ..keyframes import keyframe_table, unbroken_quaternions
+from ..compat import curve_bag
+from ..keyframes import keyframe_tables, unbroken_quaternions
 from ..protocol.errors import InputError
 from ..protocol.types import AnimationCurves
-from .mapping import ShapeMatch, match_shapes
+from .bones import to_blender_axes, turned_into
+from .landing import Part
+from .mapping import ShapeMatch
 
 GROUP = "EmoRig"
 REST_PROPERTY = "emorig_rest_rotation"
-LINEAR = 1
-AUTO_CLAMPED = 4
 ROTATION_PATHS = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
 
 
 @dataclass(frozen=True)
 class MeshReport:
-    """What happened to one mesh: its object's name, the match, its new F-curves and keyframes.
-
-    driven: shape keys on which a driver keeps the curve from showing.
-    """
+    """What a mesh takes: its object's name, the match, and the shape keys on which a driver hides the curve."""
 
     name: str
     match: ShapeMatch
-    n_curves: int
-    n_keys: int
     driven: tuple[str, ...] = ()
 
 
@@ -47,115 +43,91 @@ def shape_names(mesh_object) -> tuple[str, ...]:
     return tuple(block.name for block in keys.key_blocks if block != keys.reference_key)
 
 
-def apply_to_mesh(mesh_object, curves: AnimationCurves, frames: np.ndarray, *, tolerance: float | None) -> MeshReport:
-    """Writes F-curves on the shape keys of one mesh, in place of any they had in the shot's range.
+def shape_path(shape: str) -> str:
+    """The data path of a shape key's value, from the mesh's shape keys."""
+    return f'key_blocks["{bpy.utils.escape_identifier(shape)}"].value'
+
+
+def mesh_part(
+    mesh_object, match: ShapeMatch, curves: AnimationCurves, frames: np.ndarray, *, tolerance: float | None
+) -> tuple[Part, MeshReport]:
+    """What is to be written on the shape keys of one mesh, and what to tell of it.
 
     frames (n_frames,): scene frames. tolerance: largest deviation of thinned keyframes, None for every frame.
     Raises InputError where no shape key answers to any curve, or the mesh belongs to another file.
     """
-    match = match_shapes(curves.names, shape_names(mesh_object))
+    name = mesh_object.name
+    if not shape_names(mesh_object):
+        raise InputError(f"'{name}' has no shape keys: choose the face's mesh or add the EmoRig head.")
     if not match.sources:
         raise InputError(
-            f"'{mesh_object.name}' has no shape key named like ARKit's (jawOpen, eyeBlinkLeft, ...): "
-            "choose another mesh or add the EmoRig head."
+            f"'{name}' has no shape key named like ARKit's (jawOpen, eyeBlinkLeft, ...) or another known rig's: choose "
+            "their curves in its mapping table, choose another mesh or add the EmoRig head."
         )
     shape_keys = mesh_object.data.shape_keys
     if shape_keys.library is not None:
-        raise InputError(f"'{mesh_object.name}' is linked from another file: make a library override of it first.")
-    bag = curve_bag(shape_keys, create=True)
-    group, n_keys, driven = curve_group(bag, GROUP), 0, []
-    for shape, values in match.shape_weights(curves.names, curves.weights).items():
-        block = shape_keys.key_blocks[shape]
-        block.slider_max, block.mute = max(block.slider_max, 1.0), False
-        path = f'key_blocks["{bpy.utils.escape_identifier(shape)}"].value'
-        n_keys += write_curve(bag, path, 0, keyframe_table(frames, values, tolerance), group)
-        if shape_keys.animation_data.drivers.find(path) is not None:
-            driven.append(shape)
-    shape_keys.update_tag()
-    return MeshReport(mesh_object.name, match, n_curves=len(match.sources), n_keys=n_keys, driven=tuple(driven))
+        raise InputError(f"'{name}' is linked from another file: make a library override of it first.")
+
+    def make() -> list:
+        values = match.shape_weights(curves.names, curves.weights)
+        tables = keyframe_tables(frames, np.stack(list(values.values()), axis=1), tolerance)
+        return [(shape_path(shape), 0, GROUP, table) for shape, table in zip(values, tables)]
+
+    drivers = shape_keys.animation_data.drivers if shape_keys.animation_data else ()
+    paths = {driver.data_path for driver in drivers}
+    driven = tuple(shape for shape in match.sources if shape_path(shape) in paths)
+    return Part("shape_keys", shape_keys.name, make), MeshReport(name, match, driven)
 
 
-def apply_head_rotation(target, bone_name: str, curves: AnimationCurves, frames: np.ndarray, *, tolerance) -> int:
-    """Writes the head's rotation from rest on an object, or on a pose bone where bone_name is set; returns keyframes.
+def open_sliders(mesh_object, match: ShapeMatch) -> None:
+    """Lets the shape keys show what their curves reach: no slider ends early, none is muted."""
+    low, high = (-1.0, 2.0) if match.is_edited else (0.0, 1.0)
+    for shape in match.sources:
+        block = mesh_object.data.shape_keys.key_blocks.get(shape)
+        if block is not None:
+            block.slider_max, block.mute = max(block.slider_max, high), False
+            block.slider_min = min(block.slider_min, low)
 
-    Objects turn about their own axes from the rotation that they had before the first shot. tolerance: largest
-    deviation of a thinned channel (quaternion part or radians). Raises InputError for an unknown bone.
+
+def turning_part(target, turns: Mapping[str, np.ndarray], frames: np.ndarray, *, tolerance: float | None) -> Part:
+    """What is to be written for the rotations of an object and its bones.
+
+    turns: bone -> rotation from rest (n_frames, 4) w x y z in the curves' axes; the empty name is the object itself,
+    which turns about its own axes from the rotation that it had before its first shot. tolerance: largest deviation of
+    a thinned channel (quaternion part or radians). Raises InputError for an unknown bone or a linked object.
     """
-    turns = [blender_rotation(q) for q in unbroken_quaternions(curves.head_rotation)]
-    owner = head_owner(target, bone_name)
-    if bone_name:
-        axes = owner.bone.matrix_local.to_quaternion()
-        turns = [axes.inverted() @ turn @ axes for turn in turns]
-    else:
-        rest = _rest_rotation(target)
-        turns = [rest @ turn for turn in turns]
-    path, values = head_path(owner.rotation_mode, bone_name), _rotation_channels(owner.rotation_mode, turns)
-    bag = curve_bag(target, create=True)
-    group = curve_group(bag, bone_name or GROUP)
-    tables = [keyframe_table(frames, column, tolerance) for column in values.T]
-    n_keys = sum(write_curve(bag, path, index, table, group) for index, table in enumerate(tables))
-    target.update_tag()
-    return n_keys
+    if target.library is not None:
+        raise InputError(f"'{target.name}' is linked from another file: make a library override of it first.")
+    jobs = []
+    for bone, rotation in turns.items():
+        owner = head_owner(target, bone)
+        rest = owner.bone.matrix_local.to_quaternion() if bone else _rest_rotation(target)
+        jobs.append((bone, owner.rotation_mode, tuple(rest), rotation))
+
+    def make() -> list:
+        rows = []
+        for bone, mode, rest, rotation in jobs:
+            turned = unbroken_quaternions(turned_into(rest, to_blender_axes(rotation), local=bool(bone)))
+            tables = keyframe_tables(frames, _rotation_channels(mode, turned), tolerance)
+            rows += [(head_path(mode, bone), index, bone or GROUP, table) for index, table in enumerate(tables)]
+        return rows
+
+    return Part("objects", target.name, make)
 
 
 def head_owner(target, bone_name: str):
-    """The pose bone or object that turns as the head. Raises InputError for an unknown bone."""
+    """The pose bone or object that turns. Raises InputError for an unknown bone."""
     if not bone_name:
         return target
     if target.type != "ARMATURE" or bone_name not in target.pose.bones:
-        raise InputError(f"'{target.name}' has no bone named '{bone_name}': choose the head bone again.")
+        raise InputError(f"'{target.name}' has no bone named '{bone_name}': choose the bone again.")
     return target.pose.bones[bone_name]
 
 
 def head_path(mode: str, bone_name: str) -> str:
-    """The data path of the head's rotation channels, from its object, in a rotation mode."""
+    """The data path of rotation channels, from their object, in a rotation mode."""
     prefix = f'pose.bones["{bpy.utils.escape_identifier(bone_name)}"].' if bone_name else ""
     return prefix + ROTATION_PATHS.get(mode, "rotation_euler")
-
-
-def write_curve(bag, path: str, index: int, table: np.ndarray, group) -> int:
-    """Writes keyframes (n_keys, 2) of frame and value as straight lines, replacing those in their range."""
-    curve = bag.fcurves.find(path, index=index)
-    if curve is None:
-        curve = bag.fcurves.new(path, index=index)
-        curve.group = group
-    _remove_keys(curve, table[0, 0], table[-1, 0])
-    points = curve.keyframe_points
-    n_before = len(points)
-    points.add(len(table))
-    for name, width, values in (
-        ("co", 2, table),
-        ("handle_left", 2, table),
-        ("handle_right", 2, table),
-        ("interpolation", 1, LINEAR),
-        ("handle_left_type", 1, AUTO_CLAMPED),
-        ("handle_right_type", 1, AUTO_CLAMPED),
-    ):
-        column = np.empty((len(points), width), np.float32 if width == 2 else np.int32)
-        points.foreach_get(name, column.reshape(-1))
-        column[n_before:] = values
-        points.foreach_set(name, column.reshape(-1))
-    curve.update()
-    return len(table)
-
-
-def blender_rotation(quaternion) -> Quaternion:
-    """A rotation w x y z in the curves' axes as one in Blender's."""
-    w, x, y, z = (float(part) for part in quaternion)
-    return Quaternion((w, x, -z, y))
-
-
-def _remove_keys(curve, first: float, last: float) -> None:
-    """Removes the keyframes in the frames first..last; those outside keep their handles."""
-    points = curve.keyframe_points
-    co = np.empty(2 * len(points), np.float32)
-    points.foreach_get("co", co)
-    inside = (co[::2] > first - 0.5) & (co[::2] < last + 0.5)
-    if inside.all() and hasattr(points, "clear"):
-        points.clear()
-        return
-    for index in np.flatnonzero(inside)[::-1]:
-        points.remove(points[int(index)], fast=True)
 
 
 def _rest_rotation(target) -> Quaternion:
@@ -169,15 +141,15 @@ def _rest_rotation(target) -> Quaternion:
     return rest
 
 
-def _rotation_channels(mode: str, turns: list[Quaternion]) -> np.ndarray:
-    """Channel values (n_frames, 3 or 4) of rotations in a rotation mode."""
+def _rotation_channels(mode: str, turns: np.ndarray) -> np.ndarray:
+    """Channel values (n_frames, 3 or 4) of rotations (n_frames, 4) w x y z in a rotation mode."""
     if mode == "QUATERNION":
-        return np.array([tuple(turn) for turn in turns])
+        return turns
     if mode == "AXIS_ANGLE":
-        pairs = [turn.to_axis_angle() for turn in turns]
+        pairs = [Quaternion(turn).to_axis_angle() for turn in turns]
         return np.array([(angle, *axis) for axis, angle in pairs])
     angles, before = [], Matrix.Identity(3).to_euler(mode)
     for turn in turns:
-        before = turn.to_euler(mode, before)
+        before = Quaternion(turn).to_euler(mode, before)
         angles.append(tuple(before))
     return np.array(angles)

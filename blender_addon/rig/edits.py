@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-import bpy
 import numpy as np
 from mathutils import Euler, Quaternion
 
 from ..compat import curve_bag
 from ..keyframes import kept_samples
 from ..protocol.types import AnimationCurves
-from .apply import REST_PROPERTY, head_owner, head_path, shape_names
-from .mapping import match_shapes
+from .apply import REST_PROPERTY, head_owner, head_path, shape_path
+from .mapping import MOST_EXTREME, ShapeMatch
 
 ROUNDING = 2e-4  # weight, or quaternion part: smaller differences come from float32 keyframes
+SMALLEST_GAIN = 0.05
 
 
 def edited_curves(
-    received: AnimationCurves, frames: np.ndarray, *, meshes, head=None, bone_name: str = "", tolerance: float | None
+    received: AnimationCurves,
+    frames: np.ndarray,
+    *,
+    meshes: Iterable[tuple[object, ShapeMatch]],
+    head=None,
+    bone_name: str = "",
+    tolerance: float | None,
 ) -> AnimationCurves:
     """The received curves with what was changed on the character since they were applied with this tolerance.
 
-    frames (n_frames,): scene frames of the samples. A channel is read from the first shape key that it alone drives;
-    one that no mesh takes stays as received. Unchanged curves come back exactly as they were.
+    frames (n_frames,): scene frames of the samples. meshes: each with the match it was animated by. A curve is read
+    from the first changed shape key that it alone drives; what mixtures of curves show is solved for by least squares.
+    A curve that no mesh takes stays as received. Unchanged curves come back exactly as they were.
     """
-    weights = received.weights.copy()
-    unread = set(received.names)
-    for mesh in meshes:
+    weights, unread, mixed = received.weights.copy(), set(received.names), []
+    for mesh, match in meshes:
         bag = curve_bag(mesh.data.shape_keys) if mesh.data.shape_keys else None
         if bag is None:
             continue
-        for shape, gains in match_shapes(received.names, shape_names(mesh)).sources.items():
-            (name, gain), *others = gains.items()
-            curve = bag.fcurves.find(f'key_blocks["{bpy.utils.escape_identifier(shape)}"].value')
-            if others or gain != 1.0 or name not in unread or curve is None:
+        performed = match.shape_weights(received.names, received.weights)
+        for shape, gains in match.sources.items():
+            curve = bag.fcurves.find(shape_path(shape))
+            if curve is None:
                 continue
-            unread.discard(name)
-            column = received.names.index(name)
-            now = np.clip(_evaluate(curve, frames), 0.0, 1.0)
-            changed = _is_changed(now, received.weights[:, column], frames, tolerance)
-            weights[changed, column] = now[changed]
+            now = np.clip(_evaluate(curve, frames), *MOST_EXTREME)
+            changed = _is_changed(now, performed[shape], frames, tolerance)
+            if not changed.any():
+                continue
+            (name, gain), *others = gains.items()
+            if others or abs(gain) < SMALLEST_GAIN:
+                mixed.append((gains, np.where(changed, now - performed[shape], 0.0)))
+            elif name in unread:
+                unread.discard(name)
+                column = received.names.index(name)
+                weights[changed, column] = ((now - match.offsets.get(shape, 0.0)) / gain)[changed]
+    weights += _solved(received.names, [row for row in mixed if set(row[0]) & unread])
     rotation = received.head_rotation
     if head is not None:
         rotation = _edited_rotation(received, frames, head, bone_name, tolerance)
     return replace(received, weights=np.clip(weights, 0.0, 1.0), head_rotation=rotation, layers={})
+
+
+def changed_frames(before: AnimationCurves, after: AnimationCurves) -> tuple[int, int] | None:
+    """First changed frame and the one after the last, of two performances of the same length; None where equal."""
+    different = (before.weights != after.weights).any(axis=1) | (before.head_rotation != after.head_rotation).any(
+        axis=1
+    )
+    places = np.flatnonzero(different)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else None
+
+
+def _solved(names: tuple[str, ...], mixed: list[tuple[dict, np.ndarray]]) -> np.ndarray:
+    """The smallest changes (n_frames, n_curves) of the curves that give changes of shapes which several of them mix."""
+    if not mixed:
+        return np.float32(0.0)
+    gains = np.zeros((len(mixed), len(names)))
+    for row, (mixture, _change) in enumerate(mixed):
+        for name, gain in mixture.items():
+            gains[row, names.index(name)] = gain
+    changes = np.stack([change for _mixture, change in mixed], axis=1)
+    return (changes @ np.linalg.pinv(gains).T).astype(np.float32)
 
 
 def _evaluate(curve, frames: np.ndarray) -> np.ndarray:

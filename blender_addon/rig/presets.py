@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Written before the shape's own name by exporters and rig packs; compared in lower case without separators.
-PREFIXES = ("blendshape", "blendshapes", "arkit", "face", "head", "ctrl", "exp", "shape", "morph")
+PREFIXES = ("blendshape", "blendshapes", "arkit", "face", "head", "ctrl", "exp", "expressions", "shape", "morph")
 
 # Shapes that stand for both sides at once (Ready Player Me, older Apple names): shape -> channels whose mean it takes.
 BOTH_SIDES = {
@@ -29,9 +29,9 @@ BOTH_SIDES = {
 # Channels that have no side but that some rigs split into two shapes (ICT-FaceKit, MetaHuman exports).
 SPLIT_SHAPES = ("browInnerUp", "cheekPuff")
 
-# VRM 1.0 expressions and VRM 0 / VRoid shapes as sums of channels (shape -> channel -> gain): used only on meshes
-# that have no shape of a channel's own name. The mouth vowels follow their articulation: a opens the jaw, i and e
-# spread the lips, u and o round them.
+# VRM 1.0 expressions, VRM 0 / VRoid shapes and OVR visemes as sums of channels (shape -> channel -> gain): used only
+# on meshes that have no shape of a channel's own name. The mouth vowels follow their articulation: a opens the jaw,
+# i and e spread the lips, u and o round them.
 VRM_EXPRESSIONS = {
     "aa": {"jawOpen": 1.4, "mouthFunnel": -0.4, "mouthPucker": -0.6},
     "ih": {"mouthStretchLeft": 0.6, "mouthStretchRight": 0.6, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.2},
@@ -49,6 +49,10 @@ VRM_EXPRESSIONS = {
     "lookDown": {"eyeLookDownLeft": 0.5, "eyeLookDownRight": 0.5},
     "lookLeft": {"eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5},
     "lookRight": {"eyeLookInLeft": 0.5, "eyeLookOutRight": 0.5},
+    "PP": {"mouthClose": 1.2, "mouthPressLeft": 0.4, "mouthPressRight": 0.4},
+    "FF": {"mouthRollLower": 0.9},
+    "TH": {"tongueOut": 1.0},
+    "CH": {"mouthFunnel": 0.4, "mouthPucker": 0.3},
 }
 VRM_SPELLINGS = {
     "aa": ("aa", "a", "Fcl_MTH_A", "vrc.v_aa", "viseme_aa"),
@@ -67,4 +71,8 @@ VRM_SPELLINGS = {
     "lookDown": ("lookDown",),
     "lookLeft": ("lookLeft",),
     "lookRight": ("lookRight",),
+    "PP": ("viseme_PP", "vrc.v_pp"),
+    "FF": ("viseme_FF", "vrc.v_ff"),
+    "TH": ("viseme_TH", "vrc.v_th"),
+    "CH": ("viseme_CH", "vrc.v_ch"),
 }

@@ -63,6 +63,27 @@ def mesh_with_shapes(name: str, shapes):
     return thing
 
 
+def put_on(thing, curves, frames, *, tolerance):
+    """Curves landed on a mesh at once; gives what was told of it and how many keyframes it took."""
+    from blender_addon.rig.apply import mesh_part, open_sliders, shape_names
+    from blender_addon.rig.landing import land_now
+    from blender_addon.rig.mapping import match_shapes
+
+    match = match_shapes(curves.names, shape_names(thing))
+    part, report = mesh_part(thing, match, curves, np.asarray(frames), tolerance=tolerance)
+    land_now([part], "Test")
+    open_sliders(thing, match)
+    return report, part.n_keys
+
+
+def turn(thing, bone, curves, frames, *, tolerance=None):
+    """The curves' head rotation landed on an object or its bone at once."""
+    from blender_addon.rig.apply import turning_part
+    from blender_addon.rig.landing import land_now
+
+    land_now([turning_part(thing, {bone: curves.head_rotation}, np.asarray(frames), tolerance=tolerance)], "Test")
+
+
 def shape_values(thing, name: str, frames) -> np.ndarray:
     """Values (n_frames,) that Blender shows for a shape key at whole frames."""
     values = []

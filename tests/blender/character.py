@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from addon import bpy, empty_scene, mesh_with_shapes, np, registered, shape_values, simple_head
+from addon import bpy, empty_scene, mesh_with_shapes, np, put_on, registered, shape_values, simple_head, turn
 from known_curves import known_curves
 
 from blender_addon.compat import curve_bag
@@ -13,39 +13,36 @@ from blender_addon.protocol.errors import InputError
 
 def check_curves_become_keyframes():
     from blender_addon.keyframes import scene_frames
-    from blender_addon.rig.apply import apply_to_mesh
 
     empty_scene()
     curves, head = known_curves(25.0), simple_head()
     frames = scene_frames(curves.n_frames, frame_rate=25.0, scene_rate=25.0, start_frame=11)
-    report = apply_to_mesh(head, curves, frames, tolerance=None)
-    assert report.n_curves == 52 and report.n_keys == 52 * curves.n_frames
+    report, n_keys = put_on(head, curves, frames, tolerance=None)
+    assert report.match.n_matched_curves == 52 and n_keys == 52 * curves.n_frames
     for name in ("jawOpen", "mouthSmileLeft", "tongueOut"):
         shown = shape_values(head, name, frames)
         assert np.abs(shown - curves.column(name)).max() < 1e-5, name
-    thinned = apply_to_mesh(head, curves, frames, tolerance=0.01)
-    assert thinned.n_keys < 0.8 * report.n_keys
+    first = head.data.shape_keys.animation_data.action
+    _, n_thinned = put_on(head, curves, frames, tolerance=0.01)
+    assert n_thinned < 0.8 * n_keys
+    assert head.data.shape_keys.animation_data.action != first and first.use_fake_user, "the former action is kept"
     for name in curves.names:
         assert np.abs(shape_values(head, name, frames) - curves.column(name)).max() < 0.0101, name
 
 
 def check_limits_and_drivers_of_a_rig():
     """A slider that ends early is opened, and drivers that would hide a curve are told."""
-    from blender_addon.rig.apply import apply_to_mesh
-
     empty_scene()
     curves, face = known_curves(25.0), mesh_with_shapes("Face", ["jawOpen", "mouthFunnel"])
     face.data.shape_keys.key_blocks["jawOpen"].slider_max = 0.4
     face.data.shape_keys.key_blocks["mouthFunnel"].driver_add("value").driver.expression = "0.5"
     frames = np.arange(1, 25)
-    report = apply_to_mesh(face, curves, frames, tolerance=None)
+    report, _ = put_on(face, curves, frames, tolerance=None)
     assert report.driven == ("mouthFunnel",)
     assert np.abs(shape_values(face, "jawOpen", frames) - curves.column("jawOpen")).max() < 1e-5
 
 
 def check_keys_outside_the_shot_stay():
-    from blender_addon.rig.apply import apply_to_mesh
-
     empty_scene()
     curves, head = known_curves(25.0), simple_head()
     block = head.data.shape_keys.key_blocks["jawOpen"]
@@ -53,7 +50,7 @@ def check_keys_outside_the_shot_stay():
         block.value = 0.25
         block.keyframe_insert("value", frame=frame)
     frames = np.arange(10, 10 + curves.n_frames)
-    apply_to_mesh(head, curves, frames, tolerance=None)
+    put_on(head, curves, frames, tolerance=None)
     curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["jawOpen"].value')
     times = [point.co[0] for point in curve.keyframe_points]
     assert times == [1.0, *frames.astype(float), 200.0], times
@@ -61,12 +58,10 @@ def check_keys_outside_the_shot_stay():
 
 
 def check_a_mesh_without_face_shapes_is_refused():
-    from blender_addon.rig.apply import apply_to_mesh
-
     empty_scene()
     thing = mesh_with_shapes("Chair", ["Bent"])
     try:
-        apply_to_mesh(thing, known_curves(25.0), np.arange(24), tolerance=None)
+        put_on(thing, known_curves(25.0), np.arange(24), tolerance=None)
     except InputError as error:
         assert "Chair" in str(error)
     else:
@@ -77,8 +72,6 @@ def check_a_mesh_without_face_shapes_is_refused():
 def check_head_rotation():
     """The same turn to the character's left on an object, a turned object and a bone of any orientation."""
     from mathutils import Euler, Quaternion, Vector
-
-    from blender_addon.rig.apply import apply_head_rotation
 
     scene = empty_scene()
     curves, frames = known_curves(25.0), np.arange(1, 25)
@@ -96,7 +89,7 @@ def check_head_rotation():
         else:
             empty.matrix_world = rest.to_matrix().to_4x4()
         for _again in range(2):
-            apply_head_rotation(empty, "", curves, frames, tolerance=None)
+            turn(empty, "", curves, frames, tolerance=None)
         scene.frame_set(middle)
         bpy.context.view_layer.update()
         nose = empty.matrix_world.to_quaternion() @ Vector((0, -1, 0))
@@ -110,30 +103,32 @@ def check_head_rotation():
     bone.head, bone.tail, bone.roll = (0, 0, 0), (0.2, 0.1, 1.0), 0.7
     bpy.ops.object.mode_set(mode="OBJECT")
     armature.pose.bones["head"].rotation_mode = "QUATERNION"
-    apply_head_rotation(armature, "head", curves, frames, tolerance=None)
+    turn(armature, "head", curves, frames, tolerance=None)
     scene.frame_set(middle)
     bpy.context.view_layer.update()
     pose = armature.pose.bones["head"]
-    turn = (pose.matrix @ pose.bone.matrix_local.inverted()).to_quaternion()
-    assert turn.rotation_difference(Quaternion((0, 0, 1), yaw)).angle < 1e-3
+    posed = (pose.matrix @ pose.bone.matrix_local.inverted()).to_quaternion()
+    assert posed.rotation_difference(Quaternion((0, 0, 1), yaw)).angle < 1e-3
 
 
 def check_edits_come_back():
-    from blender_addon.rig.apply import apply_head_rotation, apply_to_mesh
+    from blender_addon.rig.apply import shape_names
     from blender_addon.rig.edits import edited_curves
+    from blender_addon.rig.mapping import match_shapes
 
     empty_scene()
     curves, head, frames = known_curves(25.0), simple_head(), np.arange(5, 29)
-    apply_to_mesh(head, curves, frames, tolerance=0.01)
-    apply_head_rotation(head, "", curves, frames, tolerance=0.01)
-    same = edited_curves(curves, frames, meshes=[head], head=head, tolerance=0.01)
+    put_on(head, curves, frames, tolerance=0.01)
+    turn(head, "", curves, frames, tolerance=0.01)
+    match = match_shapes(curves.names, shape_names(head))
+    same = edited_curves(curves, frames, meshes=[(head, match)], head=head, tolerance=0.01)
     assert np.array_equal(same.weights, curves.weights)
     assert np.array_equal(same.head_rotation, curves.head_rotation)
     curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["jawOpen"].value')
     for point in curve.keyframe_points:
         point.co[1] *= 0.5
     curve.update()
-    edited = edited_curves(curves, frames, meshes=[head], head=head, tolerance=0.01)
+    edited = edited_curves(curves, frames, meshes=[(head, match)], head=head, tolerance=0.01)
     column = curves.names.index("jawOpen")
     assert np.abs(edited.weights[:, column] - 0.5 * curves.weights[:, column]).max() < 0.011
     others = np.delete(np.arange(52), column)
@@ -210,7 +205,7 @@ def check_panels_draw_on_paper():
 
     from paper_layout import PaperLayout
 
-    from blender_addon import emotions, panels, runtime
+    from blender_addon import character_panels, emotions, panels, runtime
     from blender_addon.session import Job, Request, State
 
     scene = empty_scene()
@@ -228,17 +223,18 @@ def check_panels_draw_on_paper():
         for job in (None, Job(Request({}), "a" * 32, "rendering", 3, 10)):
             session.job = job
             paper = PaperLayout(lines)
-            for cls in panels.CLASSES:
+            for cls in (*panels.CLASSES, *character_panels.CLASSES):
                 if issubclass(cls, bpy.types.Panel):
                     cls.draw(SimpleNamespace(layout=paper), bpy.context)
             for point in labels.keyframe_points:
                 panels.EMORIG_UL_emotion_keys.draw_item(None, bpy.context, paper, labels, point, 0, scene.emorig, "")
             for target in scene.emorig.targets:
-                panels.EMORIG_UL_targets.draw_item(None, bpy.context, paper, scene.emorig, target, 0, None, "")
+                draw_target = character_panels.EMORIG_UL_targets.draw_item
+                draw_target(None, bpy.context, paper, scene.emorig, target, 0, None, "")
     session.job, session._state, session.detail = None, before, ""
     runtime.news.clear()
     said = " ".join(lines)
-    for words in ("Key at Frame", "1 of 52", "No shape key for", "1 of its shape keys", "Surprised", "90%"):
+    for words in ("Key at Frame", "1 of 52 matched; missing: eyeBlinkLeft", "1 of its shape keys", "Surprised", "90%"):
         assert words in said, words
     scene.emorig.targets.clear()
 

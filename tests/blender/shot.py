@@ -41,7 +41,7 @@ def finish(until=None, seconds: float = 60.0) -> None:
     from blender_addon import runtime
 
     end = time.monotonic() + seconds
-    while runtime.session.job is not None and not (until and until()):
+    while (runtime.is_busy() or runtime.queue) and not (until and until()):
         assert time.monotonic() < end, (runtime.session.headline, runtime.session.detail, runtime.session.progress_text)
         runtime.poll()
         time.sleep(0.01)
@@ -55,7 +55,7 @@ def said() -> str:
 
 def check_shot(scene, head, folder):
     """Curves on the head, then frames, then the movie in the sequencer."""
-    from blender_addon import runtime
+    from blender_addon import pictures, runtime
 
     curves, frames = known_curves(25.0), np.arange(START, START + N_FRAMES)
     assert bpy.ops.emorig.animate_and_render() == {"FINISHED"}
@@ -72,7 +72,7 @@ def check_shot(scene, head, folder):
         assert sound.sound is not None and sound.channel < movie.channel
     else:
         assert sound is None and "cannot play its sound" in said()
-    preview = bpy.data.images[runtime.PREVIEW_IMAGE]
+    preview = bpy.data.images[pictures.PREVIEW_IMAGE]
     assert tuple(preview.size) == (96, 128)
     red, green, blue = np.array(preview.pixels[:3])
     assert green > 0.75 > red + blue, "the last frame is the happiest"
@@ -97,20 +97,20 @@ def check_a_sound_strip_gives_file_trim_and_start(scene, head, folder):
 
 def check_edited_render(scene, head, folder):
     """The F-curve that was changed comes back changed, and the new video takes the old one's place."""
-    from blender_addon import operators
+    from blender_addon import shots
 
     bag = compat.curve_bag(head.data.shape_keys)
     curve = bag.fcurves.find('key_blocks["jawOpen"].value')
     for point in curve.keyframe_points:
         point.co[1] = 0.5
     curve.update()
-    sent, hand_in = [], operators.hand_in
-    operators.hand_in = lambda context, request: (sent.append(request), hand_in(context, request))
+    sent, hand_in = [], shots.hand_in
+    shots.hand_in = lambda context, request: (sent.append(request), hand_in(context, request))
     try:
         bpy.ops.emorig.render_edited()
         finish()
     finally:
-        operators.hand_in = hand_in
+        shots.hand_in = hand_in
     curves = sent[0].arguments["curves"]
     assert np.abs(curves.column("jawOpen") - 0.5).max() < 1e-3
     assert np.array_equal(curves.column("jawLeft"), known_curves(25.0).column("jawLeft"))
@@ -120,11 +120,11 @@ def check_edited_render(scene, head, folder):
 
 def check_a_reopened_file_still_tells_edits(scene, head, folder):
     """The curves as performed come back from their file, and give the same edits."""
-    from blender_addon import delivery, runtime
+    from blender_addon import performance, runtime
 
-    before = delivery.stored_curves(scene.emorig)
+    before = performance.stored_curves(scene.emorig)
     runtime.received = None
-    after = delivery.stored_curves(scene.emorig)
+    after = performance.stored_curves(scene.emorig)
     assert np.array_equal(before.weights, after.weights) and after.coefficients["model"] == "test"
 
 

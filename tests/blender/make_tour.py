@@ -1,0 +1,67 @@
+"""Takes the screenshots of docs/blender.md: a real Blender on a virtual screen, driven by tour.py.
+
+    python tests/blender/make_tour.py dist/emorig-0.1.0-legacy.zip docs/blender [--program .venv/bin/emorig]
+
+--program: a backend to use instead of installing the zip's own, which takes some minutes.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SIZE = (1440, 900)
+COLORS = 96
+
+
+def main() -> None:
+    """Runs the tour and writes its pictures, reduced to few colours."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("zip", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--program", default="")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        code = run_tour(chosen.zip.resolve(), place, chosen.program)
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(place.glob("[0-9]*.png")):
+            reduce_colors(path, chosen.out / path.name)
+    sys.exit(code)
+
+
+def run_tour(archive: Path, place: Path, program: str) -> int:
+    """Blender's exit code; its pictures are in the folder."""
+    from skimage import data, io
+
+    io.imsave(place / "astronaut.png", data.astronaut())
+    environment = os.environ | {
+        "EMORIG_TOUR_ZIP": str(archive),
+        "EMORIG_TOUR_FOLDER": str(place),
+        "EMORIG_TOUR_PORTRAIT": str(place / "astronaut.png"),
+        "EMORIG_TOUR_SPEECH": str(HERE.parents[1] / "backend" / "media" / "sentence.flac"),
+        "EMORIG_TOUR_PROGRAM": program,
+        "EMORIG_STATE_DIR": str(place / "state"),
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+        **{f"BLENDER_USER_{name}": str(place / name.lower()) for name in ("SCRIPTS", "CONFIG", "DATAFILES")},
+    }
+    width, height = SIZE
+    screen = ["xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24 -nolisten tcp"]
+    flags = ["--factory-startup", "-noaudio", "--enable-event-simulate", "--window-geometry", "0", "0"]
+    command = [*screen, "blender", *flags, str(width), str(height), "--python", str(HERE / "tour.py")]
+    return subprocess.run(command, env=environment, cwd=place, timeout=1500).returncode
+
+
+def reduce_colors(source: Path, out: Path) -> None:
+    """Writes a picture with a palette, small enough for a page."""
+    from PIL import Image
+
+    with Image.open(source) as image:
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
