@@ -79,7 +79,7 @@ def steps():
     bag = compat.curve_bag(keys)
     assert bag is None or not len(bag.fcurves), "curves and video are one step of undo each"
     assert {cls.__name__ for cls in PANELS} - {"EMORIG_PT_mapping"} <= drawn, drawn
-    assert {("BUSY", True), ("READY", False)} <= states, states
+    assert {"BUSY", "READY"} <= {state for state, _ in states}, states
     print(f"passed: window, longest hold {max(holds):.2f} s", flush=True)
 
 
