@@ -20,8 +20,35 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random; the same see
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
+    app.command()(prepare)
     app.add_typer(train, name="train")
     app.add_typer(evaluate, name="evaluate")
+
+
+def prepare(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set's videos.")],
+    layout: Annotated[str, typer.Option(help="mead, crema-d, hdtf, lrw, ravdess or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the shards; a stopped run goes on there.")],
+    split: Annotated[str | None, typer.Option(help="speakers, emospeaker, eamm, own or all.")] = None,
+    fps: Annotated[float, typer.Option(help="Frames per second of what is kept.")] = 25.0,
+    size: Annotated[int, typer.Option(help="Side of the kept pictures in pixels.")] = 256,
+    jobs: Annotated[int, typer.Option(help="Processes that work side by side.")] = 1,
+    seed: Seed = 0,
+) -> None:
+    """Prepare recorded clips for training: faces cut, tracked and fitted, sound in step, kept as shards with a card."""
+    from backend.commands.console import progress_bar
+    from backend.datasets.measuring import Measuring
+    from backend.datasets.prepare import Preparation
+    from backend.datasets.prepare import prepare as prepare_dataset
+
+    if not 1 <= fps <= 120:
+        raise InputError(f"The frame rate should lie in 1-120, got {fps:g}.")
+    if not 32 <= size <= 1024:
+        raise InputError(f"The pictures' side should lie in 32-1024 pixels, got {size}.")
+    wanted = Preparation(dataset, layout, out, split=split, seed=seed, jobs=jobs, settings=Measuring(fps, size))
+    with progress_bar("clips") as step:
+        numbers = prepare_dataset(wanted, progress=step)
+    print(f"{out}: {numbers['clips']} clips, {numbers['hours']:.2f} h, {len(numbers['skipped'])} passed over; CARD.md")
 
 
 @train.command()
