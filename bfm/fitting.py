@@ -43,6 +43,12 @@ _PRIORS = {
     "mouthRollLower": 0.25, "mouthRollUpper": 0.25, "lipTighten": 0.25, "mouthPucker": 0.35, "mouthFunnel": 0.35,
 }  # fmt: skip
 
+IDENTITY_PRIORS = np.ones(IDENTITY_DIMS)
+"""Standard deviation of identity modes in detected landmarks. Detectors draw breadths and lengths of the face to the
+average, so they show little of what the surveyed modes of the embedded head (63–69) span, and a picture hardly shows
+overall size (70)."""
+IDENTITY_PRIORS[63:71] = 0.35
+
 
 @dataclass(frozen=True)
 class FittedFace:
@@ -94,10 +100,7 @@ def fit_landmarks(
         identity, expression = _solve_coefficients(*system, known=known)
         shape = _shape(model, identity, expression)
     rotation, translation = _refine_pose(shape, landmarks, rotation, translation, camera, weights)
-    seen = project(shape, rotation, translation, camera)
-    depth = CAMERA_DISTANCE - to_camera(shape[[468, 473]], rotation, translation)[:, 2].mean()
-    eye_pixels = _eye_distance(shape) * camera.focal / depth
-    residual = np.linalg.norm(seen[:, :2] - landmarks[:, :2], axis=1).mean() / eye_pixels
+    residual = _residual(shape, landmarks, rotation, translation, camera)
     return FittedFace(
         identity=identity.astype(np.float32),
         texture=np.zeros(TEXTURE_DIMS, np.float32),
@@ -106,8 +109,25 @@ def fit_landmarks(
         translation=translation.astype(np.float32),
         lighting=np.zeros(LIGHTING_DIMS, np.float32),
         camera=camera,
-        residual=float(residual),
+        residual=residual,
     )
+
+
+def average_residual(model: FaceModel, landmarks: np.ndarray, *, camera: Camera) -> float:
+    """What fit_landmarks calls residual for the average face at rest, only moved and turned: a baseline."""
+    landmarks = _checked(landmarks)
+    shape = _shape(model, np.zeros(IDENTITY_DIMS), np.zeros(EXPRESSION_DIMS))
+    rotation, translation, _ = _initial_pose(shape, landmarks, camera)
+    rotation, translation = _refine_pose(shape, landmarks, rotation, translation, camera, np.ones(N_LANDMARKS))
+    return _residual(shape, landmarks, rotation, translation, camera)
+
+
+def _residual(shape, landmarks, rotation, translation, camera) -> float:
+    """Mean distance of a posed shape from landmarks as a share of the distance between the eyes."""
+    seen = project(shape, rotation, translation, camera)
+    depth = CAMERA_DISTANCE - to_camera(shape[[468, 473]], rotation, translation)[:, 2].mean()
+    eye_pixels = _eye_distance(shape) * camera.focal / depth
+    return float(np.linalg.norm(seen[:, :2] - landmarks[:, :2], axis=1).mean() / eye_pixels)
 
 
 def _checked(landmarks: np.ndarray) -> np.ndarray:
@@ -240,7 +260,7 @@ def _solve_coefficients(design: np.ndarray, target: np.ndarray, *, known: np.nda
     prior = np.full(EXPRESSION_DIMS, _USUAL_PRIOR)
     for name, deviation in _PRIORS.items():
         prior[CHANNEL_INDEX[name]] = deviation
-    precision = np.concatenate([np.ones(IDENTITY_DIMS), 1.0 / (prior * FULL_ACTIVATION_SD) ** 2])
+    precision = np.concatenate([1.0 / IDENTITY_PRIORS**2, 1.0 / (prior * FULL_ACTIVATION_SD) ** 2])
     # Neighbouring landmarks err together: 956 coordinates carry the evidence of about a quarter as many.
     normal = design.T @ design / 4.0 + np.diag(precision)
     right = design.T @ target / 4.0

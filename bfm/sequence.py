@@ -17,7 +17,7 @@ from bfm.closures import lid_openings, lip_opening, with_joint_gaze, with_lid_op
 from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_DIMS, FULL_ACTIVATION_SD, IDENTITY_DIMS
 from bfm.contact import CONTACT_PAIRS
 from bfm.errors import FaceModelError
-from bfm.fitting import fit_landmarks
+from bfm.fitting import IDENTITY_PRIORS, fit_landmarks
 from bfm.landmarks import (
     LEFT_BROW,
     LEFT_LOWER_LID_RINGS,
@@ -258,7 +258,7 @@ class _Fitter:
         missing, trust = self._wanted(
             landmarks, rotation, translation, self.mean + shift, np.broadcast_to(self.mean + shift, landmarks.shape)
         )
-        normal, right = np.eye(IDENTITY_DIMS), np.zeros(IDENTITY_DIMS)
+        normal, right = np.diag(1.0 / IDENTITY_PRIORS**2), np.zeros(IDENTITY_DIMS)
         # Frames of one video repeat most of each other's errors: together they count as few.
         share = min(len(landmarks), 3) / len(landmarks)
         for i in range(len(landmarks)):

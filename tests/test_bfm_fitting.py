@@ -9,6 +9,7 @@ from bfm.camera import camera_for_image, project, rotation_matrix
 from bfm.coefficients import CHANNEL_INDEX, FULL_ACTIVATION_SD
 from bfm.errors import FaceModelError
 from bfm.fitting import bounded_quadratic, fit_landmarks
+from bfm.sources.correspondence import similarity
 from bfm.sources.embedded import load_embedded_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -64,8 +65,12 @@ def test_identity_does_not_take_the_expression(model):
     fit = fit_landmarks(
         model, synthetic(model, weights={"jawOpen": 0.5, "mouthSmileLeft": 0.7}), image_height=512, image_width=512
     )
-    shift = np.tensordot(fit.identity, model.landmark_identity, 1)
-    assert np.linalg.norm(shift, axis=1).mean() < 0.015  # decimetres; the expression itself moves the face 0.04
+    rest = model.landmark_mean.astype(np.float64)
+    shape = rest + np.tensordot(fit.identity, model.landmark_identity, 1)
+    # A picture does not show how large a face is, nor where in it the origin lies.
+    scale, turn, moved = similarity(shape, rest)
+    shift = scale * shape @ turn.T + moved - rest
+    assert np.linalg.norm(shift, axis=1).mean() < 0.005  # decimetres; the expression itself moves the face 0.04
 
 
 def test_known_identity_is_kept(model):

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from backend.__main__ import app
 from backend.errors import InputError
 from backend.faces.models import find_model, guess_kind, import_model, known_models, write_front_of
-from backend.faces.preview import ModelView, expressions_of, write_preview
+from backend.faces.preview import expressions_of, write_preview
+from backend.faces.views import PyrenderView, RasterView, ViewUnavailable, open_view, shading
 from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX
 from bfm.sources.bfm2009 import read_front
 from bfm.sources.embedded import load_embedded_model
@@ -85,20 +86,56 @@ def test_what_is_no_model_is_refused(licensed, models, tmp_path):
     assert not models.exists() or not list(models.iterdir())
 
 
-def test_the_view_turns_the_head(models):
-    model = load_embedded_model()
-    view = ModelView(model, size=SIZE)
+def view_of(drawing, *, size: int = SIZE):
+    try:
+        return drawing(load_embedded_model(), size=size)
+    except ViewUnavailable as unavailable:
+        pytest.skip(f"pyrender does not draw on this machine: {unavailable}")
+
+
+@pytest.mark.parametrize("drawing", [RasterView, PyrenderView])
+def test_the_view_turns_the_head(drawing):
+    model, view = load_embedded_model(), view_of(drawing)
 
     def lopsided(image: np.ndarray) -> float:
         covered = (image != image[0, 0]).any(-1)
         return float((covered != covered[:, ::-1]).mean())
 
     front, side = view.draw(model.mean), view.draw(model.mean, (0.0, np.pi / 2, 0.0))
-    assert front.shape == (SIZE, SIZE, 3)
+    assert front.shape == (SIZE, SIZE, 3) and front.dtype == np.uint8
     assert lopsided(front) < 0.03
     assert lopsided(side) > 3 * lopsided(front)
     with pytest.raises(InputError, match="even number"):
-        ModelView(model, size=65)
+        drawing(model, size=65)
+
+
+def test_both_views_show_the_same_head():
+    model, pictures = load_embedded_model(), []
+    for drawing in (RasterView, PyrenderView):
+        pictures.append(view_of(drawing).draw(model.mean, (0.1, 0.5, 0.0)).astype(float))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 12.0
+    ours, theirs = ((np.abs(picture - picture[0, 0]) > 8.0).any(-1) for picture in pictures)
+    assert (ours != theirs).mean() < 0.03
+
+
+def test_without_pyrender_the_rasteriser_draws_and_says_so(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyrender", None)
+    view, drawn = open_view(load_embedded_model(), size=SIZE)
+    assert isinstance(view, RasterView)
+    assert "rasteriser" in drawn and "pyrender does not work here" in drawn
+
+
+def test_hollows_get_less_light():
+    model = load_embedded_model()
+    light = shading(model, model.triangles)
+    assert light.min() >= 0.0 and light.max() <= 1.0
+    names = np.array(model.region_names)[model.regions]
+    crown, throat = light[model.mean[:, 1] > 0.9], light[(names == "mouth") & (model.mean[:, 2] < -0.2)]
+    assert crown.min() > 0.95
+    assert np.median(throat) < 0.6
+    assert light[names == "scalp"].mean() > light[names == "sclera"].mean()
 
 
 def test_curves_play_by_name_or_by_solving(licensed, models, curves):
@@ -118,7 +155,7 @@ def test_previews_are_written_whole(models, curves, tmp_path):
     frames = [image for _, image in read_frames(tmp_path / "play.mp4")]
     assert len(frames) == 4
     assert np.abs(frames[0].astype(int) - frames[3].astype(int)).mean() > 1
-    write_preview(model, tmp_path / "views.png", size=SIZE)
+    assert "drawn with" in write_preview(model, tmp_path / "views.png", size=SIZE)
     assert (tmp_path / "views.png").stat().st_size > 1000
     with pytest.raises(InputError, match=r"\.stl"):
         write_preview(model, tmp_path / "head.stl")

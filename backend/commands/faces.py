@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,18 @@ def info(name: Annotated[str, typer.Argument(help="A model's name, or the path o
         print(f"{what:>17}: {value}")
 
 
+@model.command()
+def compare(
+    name: Annotated[str, typer.Argument(help="A model's name, or the path of one.")],
+    beside: Annotated[str, typer.Option("--beside", help="The model that it stands beside.")] = "embedded",
+) -> None:
+    """Compare two face models at the 68 landmarks: average faces, and what channels of the same name do."""
+    from backend.faces.comparing import print_comparison
+    from backend.faces.models import find_model
+
+    print_comparison(find_model(beside), find_model(name))
+
+
 @model.command(name="import")
 def import_files(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder of the model as published.")],
@@ -100,5 +113,22 @@ def preview(
     from backend.faces.preview import write_preview
 
     played = None if curves is None else read_curves(curves)[0]
-    write_preview(find_model(name), out, curves=played, audio=audio, size=size)
+    drawn = write_preview(find_model(name), out, curves=played, audio=audio, size=size)
     print(out)
+    if drawn:
+        print(f"emorig: {drawn}.", file=sys.stderr)
+
+
+@model.command()
+def sheet(
+    name: Annotated[str, typer.Argument(help="A model's name, or the path of one.")] = "embedded",
+    out: Annotated[Path, typer.Option("--out", help="The picture, .png.")] = Path("sheet.png"),
+    size: Annotated[int, typer.Option(help="Pixels of each square.")] = 240,
+) -> None:
+    """Draw every named channel at full activation, and the emotions, on one contact sheet."""
+    from backend.faces.models import find_model
+    from backend.faces.sheet import write_sheet
+
+    drawn = write_sheet(find_model(name), out, size=size)
+    print(out)
+    print(f"emorig: {drawn}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Pictures of a face model: a turntable, or curves played on it, drawn with the rasteriser; and OBJ and glTF of it."""
+"""Previews of a face model: a turntable or curves played on it as video, views as a picture; and OBJ and glTF of it."""
 
 from __future__ import annotations
 
@@ -10,64 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import InputError
-from bfm.camera import CAMERA_DISTANCE, Camera, project, rotation_matrix
+from backend.faces.views import PyrenderView, RasterView, open_view
 from bfm.coefficients import EXPRESSION_CHANNELS, EXPRESSION_DIMS, FULL_ACTIVATION_SD
-from bfm.lighting import lit_colors
 from bfm.model import FaceModel
-from bfm.rasterize import interpolate, rasterize, vertex_normals
+from bfm.rasterize import vertex_normals
 from blender_addon.protocol.types import AnimationCurves, channel_subset
 
 FRAME_RATE = 25.0
 TURN_SECONDS = 4.0
-BACKGROUND = 0.16  # linear grey
-FILL = 0.86  # share of the picture's height that the model takes
-OVERSAMPLING = 2
-# Light from above and the character's right, as spherical harmonics beside even white light.
-KEY_LIGHT = (-0.2, -0.22, 0.3, 0.14, 0.0, 0.03, 0.04, -0.03, 0.0)
-HIDDEN_REGIONS = ("wet", "lashes")  # what needs transparency to look like itself
 METRES_PER_DECIMETRE = 0.1
-
-
-class ModelView:
-    """Draws a model's vertices (n_vertices, 3) dm in a square of size pixels, seen from the front."""
-
-    def __init__(self, model: FaceModel, *, size: int) -> None:
-        if not 16 <= size <= 4096 or size % 2:
-            raise InputError(f"The preview's size should be an even number from 16 to 4096 pixels, got {size}.")
-        self.model, self.size = model, size
-        hidden = np.isin(model.regions, [i for i, name in enumerate(model.region_names) if name in HIDDEN_REGIONS])
-        self.triangles = model.triangles[~hidden[model.triangles].any(1)]
-        self.albedo = model.albedo(np.zeros(len(model.texture_basis), np.float32))
-        low, high = model.mean.min(0), model.mean.max(0)
-        self.middle = (low + high) / 2
-        # What turns about the vertical through the middle stays inside.
-        radius = np.hypot(*(np.abs(model.mean[:, [0, 2]] - self.middle[[0, 2]])).T).max()
-        reach = max((high - low)[1] / 2, radius)
-        side = size * OVERSAMPLING
-        self.camera = Camera(FILL * 0.5 * side * (CAMERA_DISTANCE - radius) / reach, side / 2, side / 2)
-        self.lighting = np.tile(np.array(KEY_LIGHT), 3)
-
-    def draw(self, vertices: np.ndarray, angles: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-        """The picture (size, size, 3) uint8 RGB of vertices turned by angles in radians."""
-        side = self.size * OVERSAMPLING
-        centred = vertices - self.middle
-        normals = vertex_normals(centred, self.triangles) @ rotation_matrix(np.array(angles)).T
-        seen = project(centred, np.array(angles), np.zeros(3), self.camera)
-        fragments = rasterize(seen, self.triangles, height=side, width=side)
-        colors = np.clip(lit_colors(self.albedo, normals, self.lighting), 0.0, None)
-        image = interpolate(fragments, self.triangles, colors)
-        image[~fragments.covered] = BACKGROUND
-        image = image.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))
-        encoded = np.where(image <= 0.0031308, 12.92 * image, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
-        return (np.clip(encoded, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
 def write_preview(
     model: FaceModel, out: Path, *, curves: AnimationCurves | None = None, audio: Path | None = None, size: int = 512
-) -> None:
+) -> str | None:
     """Writes a turntable, or curves played on the model, as .mp4; the model as .obj, .glb; or one view as .png.
 
-    audio: the sound of the curves' video; silence where not given. Raises InputError for another suffix.
+    audio: the sound of the curves' video; silence where not given. Gives in words what drew it, None for a mesh.
+    Raises InputError for another suffix.
     """
     writers = {".mp4": _write_video, ".png": _write_picture, ".obj": _write_obj, ".glb": _write_glb}
     if out.suffix.lower() not in writers:
@@ -75,7 +35,7 @@ def write_preview(
     from backend.delivery import staged
 
     with staged(out.parent) as folder:
-        writers[out.suffix.lower()](model, folder / out.name, curves, audio, size)
+        return writers[out.suffix.lower()](model, folder / out.name, curves, audio, size)
 
 
 def expressions_of(model: FaceModel, curves: AnimationCurves) -> np.ndarray:
@@ -91,14 +51,14 @@ def expressions_of(model: FaceModel, curves: AnimationCurves) -> np.ndarray:
     return between_models(load_embedded_model(), weights * FULL_ACTIVATION_SD, model).weights
 
 
-def _turntable(model: FaceModel, view: ModelView) -> Iterator[np.ndarray]:
+def _turntable(model: FaceModel, view: PyrenderView | RasterView) -> Iterator[np.ndarray]:
     n_frames = round(TURN_SECONDS * FRAME_RATE)
     rest = _posed(model, np.zeros((1, len(model.expression_names))))[0]
     for i in range(n_frames):
         yield view.draw(rest, (0.0, 2.0 * np.pi * i / n_frames, 0.0))
 
 
-def _played(model: FaceModel, view: ModelView, curves: AnimationCurves) -> Iterator[np.ndarray]:
+def _played(model: FaceModel, view: PyrenderView | RasterView, curves: AnimationCurves) -> Iterator[np.ndarray]:
     from scipy.spatial.transform import Rotation
 
     expressions = expressions_of(model, curves)
@@ -112,10 +72,10 @@ def _posed(model: FaceModel, expression: np.ndarray) -> np.ndarray:
     return model.vertices(np.zeros(len(model.identity_basis), np.float32), expression)
 
 
-def _write_video(model: FaceModel, path: Path, curves: AnimationCurves | None, audio: Path | None, size: int) -> None:
+def _write_video(model: FaceModel, path: Path, curves: AnimationCurves | None, audio: Path | None, size: int) -> str:
     from backend.video import VideoWriter
 
-    view = ModelView(model, size=size)
+    view, drawn = open_view(model, size=size)
     rate = FRAME_RATE if curves is None else curves.frame_rate
     n_frames = round(TURN_SECONDS * FRAME_RATE) if curves is None else curves.n_frames
     frames = _turntable(model, view) if curves is None else _played(model, view, curves)
@@ -123,6 +83,7 @@ def _write_video(model: FaceModel, path: Path, curves: AnimationCurves | None, a
     with VideoWriter(path, width=size, height=size, frame_rate=rate, audio=sound) as writer:
         for frame in frames:
             writer.write(frame)
+    return drawn
 
 
 def _silence(seconds: float) -> bytes:
@@ -136,13 +97,11 @@ def _silence(seconds: float) -> bytes:
     return file.getvalue()
 
 
-def _write_picture(
-    model: FaceModel, path: Path, curves: AnimationCurves | None, _audio: Path | None, size: int
-) -> None:
+def _write_picture(model: FaceModel, path: Path, curves: AnimationCurves | None, _audio: Path | None, size: int) -> str:
     """Front, three-quarter and side; with curves, four moments of them."""
     import cv2
 
-    view = ModelView(model, size=size)
+    view, drawn = open_view(model, size=size)
     if curves is None:
         rest = _posed(model, np.zeros((1, len(model.expression_names))))[0]
         views = [view.draw(rest, (0.0, np.radians(yaw), 0.0)) for yaw in (0.0, 40.0, 90.0)]
@@ -151,6 +110,7 @@ def _write_picture(
         views = [view.draw(_posed(model, row[None])[0]) for row in expressions_of(model, curves)[moments]]
     if not cv2.imwrite(str(path), np.hstack(views)[..., ::-1]):
         raise InputError(f"'{path.name}' could not be written: choose another folder.")
+    return drawn
 
 
 def _write_obj(model: FaceModel, path: Path, _curves: AnimationCurves | None, _audio: Path | None, _size: int) -> None:

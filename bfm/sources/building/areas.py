@@ -13,7 +13,7 @@ from bfm.landmarks import (
     RIGHT_LOWER_LID_RINGS,
     RIGHT_UPPER_LID_RINGS,
 )
-from bfm.sources.building.anatomy import smoothstep
+from bfm.sources.building.anatomy import IRIS_RADIUS, smoothstep
 from bfm.sources.building.cage import LIP_LOOPS, N_SKIN, N_SKULL_RINGS, Cage, unrolled
 from bfm.sources.building.parts import Part
 from bfm.sources.building.texture import Areas
@@ -24,15 +24,6 @@ _ISLANDS = {
     "tongue": (0.87, 0.0), "right_ear": (0.87, 0.87), "left_ear": (0.87, 0.73),
 }  # fmt: skip
 _ISLAND, _FACE_DISC = 0.13, 0.30
-
-
-def nostrils(points: np.ndarray) -> np.ndarray:
-    """Offset (n, 3) mm that sinks two nostrils into the underside of the nose."""
-    across = (np.abs(points[:, 0]) - 7.6) / 3.4
-    deep = (points[:, 2] - 22.0) / 5.0
-    high = (points[:, 1] + 43.5) / 3.5
-    weight = np.exp(-(across**2) - deep**2 - high**2)
-    return weight[:, None] * np.array([0.0, 6.0, -1.5])
 
 
 def skin_regions(limit: csr_matrix, cage: Cage) -> np.ndarray:
@@ -65,7 +56,9 @@ def _scalp(points: np.ndarray) -> np.ndarray:
     line = np.where(z < -88.0, np.maximum(-62.0 + 0.35 * (z + 150.0), -72.0), np.maximum(line, -8.0))
     blend = smoothstep(z, -62.0, -92.0)
     line = (1.0 - blend) * (58.0 - 0.55 * np.maximum(0.0, -z - 5.0)) + blend * line
-    return smoothstep(y - line, -4.0, 5.0)
+    # Short hair thins out over a few millimetres in front and over more at the nape.
+    soft = 5.0 + 9.0 * smoothstep(z, -70.0, -110.0)
+    return smoothstep((y - line) / soft, -1.0, 1.2)
 
 
 def skin_areas(limit: csr_matrix, cage: Cage, points: np.ndarray, regions: np.ndarray) -> Areas:
@@ -97,6 +90,7 @@ def skin_areas(limit: csr_matrix, cage: Cage, points: np.ndarray, regions: np.nd
         skin=colored,
         throat=inside,
         lashes=all_vertices(_lashes(limit, cage)),
+        rim=_rim(points, regions),
     )
 
 
@@ -104,9 +98,18 @@ def _lashes(limit: csr_matrix, cage: Cage) -> np.ndarray:
     """The lids' margins where lashes grow, 0–1 (n_skin,): dense above, thin below."""
     margin = np.zeros(len(cage.points))
     for upper, lower in ((RIGHT_UPPER_LID_RINGS, RIGHT_LOWER_LID_RINGS), (LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS)):
-        margin[list(lower[0])] = 0.45
-        margin[list(upper[0][:-1])] = 1.6
-    return np.clip(limit @ margin, 0.0, 1.0)
+        margin[list(lower[0])] = 0.5
+        margin[list(upper[0][:-1])] = 1.0
+    return 1.2 * smoothstep(limit @ margin, 0.46, 0.64)
+
+
+def _rim(points: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Place on the irises (n,): 0 at the pupil's middle, 1 at the rim; 0 elsewhere."""
+    rim = np.zeros(len(points))
+    for sign in (-1.0, 1.0):
+        eye = np.isin(regions, ("iris", "pupil")) & (sign * points[:, 0] > 0)
+        rim[eye] = np.linalg.norm(points[eye, :2] - points[eye, :2].mean(0), axis=1) / IRIS_RADIUS
+    return rim
 
 
 def _brow(cage: Cage, points: np.ndarray, brow: tuple[int, ...]) -> np.ndarray:

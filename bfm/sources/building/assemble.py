@@ -12,10 +12,13 @@ from bfm.coefficients import CHANNEL_INDEX, FULL_ACTIVATION_SD, IDENTITY_DIMS
 from bfm.landmarks import LEFT_IRIS, N_LANDMARKS, RIGHT_IRIS
 from bfm.sources.building import extend, parts
 from bfm.sources.building.anatomy import Anatomy, neutral_anatomy
+from bfm.sources.building.anthropometry import N_MODES as N_ANTHROPOMETRIC
 from bfm.sources.building.anthropometry import anthropometric_modes
-from bfm.sources.building.areas import chart, nostrils, skin_areas, skin_regions
+from bfm.sources.building.areas import chart, skin_areas, skin_regions
 from bfm.sources.building.cage import N_SKIN, Cage, build_cage
 from bfm.sources.building.contacts import contact_weights
+from bfm.sources.building.details import lid_creases, nostrils
+from bfm.sources.building.ears import left_ear
 from bfm.sources.building.identity import identity_modes
 from bfm.sources.building.muscles import channel_displacements
 from bfm.sources.building.parts import Part
@@ -24,7 +27,6 @@ from bfm.sources.building.subdivision import subdivide
 from bfm.sources.building.texture import albedo_modes, mean_albedo
 
 N_SUBDIVISIONS = 2
-N_ANTHROPOMETRIC = 10
 HEAD_PIVOT = np.array([0.0, -65.0, -85.0])
 """mm; between the occipital condyles, where the skull nods on the first vertebra."""
 
@@ -58,7 +60,7 @@ def _subdivided(cage: Cage) -> _Skin:
 
 
 def _parts(anatomy: Anatomy) -> dict[str, Part]:
-    ear = parts.left_ear()
+    ear = left_ear()
     mirrored = Part(ear.points * [-1.0, 1.0, 1.0], ear.quads[:, ::-1], ear.region, ear.bone)
     return {
         "right_eye": parts.eyeball(anatomy.eyeballs[0], bone="right_eye"),
@@ -81,7 +83,7 @@ def assemble(statistics: LandmarkStatistics) -> Head:
     identity = identity_modes(statistics, expressions, n_modes=IDENTITY_DIMS - N_ANTHROPOMETRIC)
 
     skin_points = skin.limit @ _each(cage.points[None], skin.at_cage)[0]
-    skin_points = skin_points + nostrils(skin_points)
+    skin_points = skin_points + nostrils(skin_points) + lid_creases(skin_points)
     points = np.concatenate([skin_points, *[part.points for part in others.values()]])
     offsets = np.cumsum([len(skin_points)] + [len(part.points) for part in others.values()])
     quads = np.concatenate([skin.quads] + [part.quads + at for part, at in zip(others.values(), offsets)])
@@ -90,7 +92,7 @@ def assemble(statistics: LandmarkStatistics) -> Head:
         "mean": points / _MM_PER_DM,
         **_skin_bases(skin, cage, anatomy, identity, expressions),
         **_part_bases(others, anatomy, identity),
-        "anthropometric": anthropometric_modes(points, _part_names(skin, cage, others)) / _MM_PER_DM,
+        "anthropometric": anthropometric_modes(points, _part_names(skin, cage, others), identity) / _MM_PER_DM,
         **_surface(skin, cage, others, points),
         "quads": quads,
         "twins": _twins(points),

@@ -37,6 +37,9 @@ SOCKET = tuple(
     for index in (*rings[1][3:8], *rings[2][1:8], *brow)
 )
 
+BROW_BAND = (0.59, 0.69)
+"""Height of the brows on the unrolled face, radians."""
+
 _UNROLL_CENTER = np.array([0.0, -35.0, -55.0])
 
 
@@ -88,11 +91,27 @@ def _inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     return result
 
 
+def _without_overhang(points: np.ndarray) -> np.ndarray:
+    """Points (468, 3) with the eyes' sockets laid flat: seen from within the head, brows would hide the lids below."""
+    flat = points.copy()
+    for sign in (-1.0, 1.0):
+        socket = np.array([index for index in SOCKET if sign * points[index, 0] > 0])
+        design = np.concatenate([points[socket, :2], np.ones((len(socket), 1))], axis=1)
+        flat[socket, 2] = design @ np.linalg.lstsq(design, points[socket, 2], rcond=None)[0]
+    return flat
+
+
+def _spread_brows(plane: np.ndarray) -> np.ndarray:
+    """Plane coordinates (n, 2) with the close rows of lids and brows as far apart as points within a row."""
+    low, high = BROW_BAND
+    return plane + np.stack([np.zeros(len(plane)), 1.6 * np.clip(plane[:, 1] - low, 0.0, high - low)], axis=1)
+
+
 def _half_triangles(anatomy: Anatomy, opened: np.ndarray) -> list[tuple[int, int, int]]:
     """Triangles of the left half of the face, counter-clockwise from outside, open within the outermost loops."""
     within = [i for loops in (LEFT_LID_LOOPS, LIP_LOOPS) for loop in loops[:-1] for i in loop]
     half = np.setdiff1d(np.flatnonzero(anatomy.points[:N_SKIN, 0] > -1e-6), within)
-    plane = unrolled(opened[:N_SKIN])
+    plane = _spread_brows(unrolled(_without_overhang(opened[:N_SKIN])))
     plane[anatomy.twins[:N_SKIN] == np.arange(N_SKIN), 0] = 0.0
     flat = plane[half]
     triangles = half[Delaunay(flat).simplices]

@@ -1,4 +1,4 @@
-"""Parts that are not the skin's one surface: eyeballs, teeth and gums, tongue, ears. Millimetres; quads face out."""
+"""Parts that are not the skin's one surface: eyeballs, teeth and gums, tongue. Millimetres; quads face out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def eyeball(center: np.ndarray, *, bone: str) -> Part:
         name = "pupil" if angle <= pupil + 1e-6 else "iris" if angle <= iris + 1e-6 else "sclera"
         region += [name] * n
     points = np.concatenate(rows) + center
-    return _outward(Part(points, grid_quads(len(angles), n, closed=True), np.array(region), bone))
+    return outward(Part(points, grid_quads(len(angles), n, closed=True), np.array(region), bone))
 
 
 def _arch(arc: np.ndarray, *, half_width: float, depth: float) -> tuple[np.ndarray, np.ndarray]:
@@ -83,10 +83,10 @@ def _tooth(middle: float, width: float, height: float, index: int, arch: dict, *
     n = 12
     around = np.arange(n) / n * 2.0 * np.pi
     thick = 2.6 + 0.9 * min(index, 5)
-    square = lambda t: np.sign(t) * np.abs(t) ** 0.6  # noqa: E731
+    square = lambda t: np.sign(t) * np.abs(t) ** 0.45  # noqa: E731
     rows = []
-    for share, wide, deep in ((-0.12, 0.80, 0.8), (0.0, 0.84, 1.0), (0.35, 0.95, 1.0), (0.75, 0.98, 0.75),
-                              (0.95, 0.93, 0.42), (1.0, 0.80, 0.25)):  # fmt: skip
+    for share, wide, deep in ((-0.12, 0.86, 0.8), (0.0, 0.90, 1.0), (0.35, 1.0, 1.0), (0.75, 1.02, 0.75),
+                              (0.95, 0.98, 0.42), (1.0, 0.86, 0.25)):  # fmt: skip
         deep = deep if index < 3 else max(deep, 0.72)
         along = middle + square(np.cos(around)) * wide * width / 2.0
         at, normal = _arch(along, half_width=arch["half_width"], depth=arch["depth"])
@@ -121,25 +121,40 @@ def teeth(anatomy: Anatomy, *, upper: bool) -> Part:
     quads.append(faces + sum(map(len, points)))
     points.append(gum)
     region += ["gums"] * len(gum)
-    return _outward(Part(np.concatenate(points), np.concatenate(quads), np.array(region), "skull" if upper else "jaw"))
+    return outward(Part(np.concatenate(points), np.concatenate(quads), np.array(region), "skull" if upper else "jaw"))
 
 
 def _gum(arch: dict, *, up: float) -> tuple[np.ndarray, np.ndarray]:
-    """The gum above or below a row of teeth, scalloped between them: a band over the front and back of the arch."""
-    arc = np.linspace(-54.0, 54.0, 61)
+    """The gum above or below a row of teeth, arched over each and reaching down between them: (points, quads)."""
+    arc = np.linspace(-54.0, 54.0, 145)
     at, normal = _arch(arc, half_width=arch["half_width"], depth=arch["depth"])
+    margin = _gum_margin(np.abs(arc), UPPER_TEETH if up > 0 else LOWER_TEETH)
     rows = []
-    for height, out in ((8.8, -5.2), (8.0, -0.3), (9.4, 0.6), (11.5, -0.8), (14.0, -4.5), (14.0, -8.0), (9.0, -8.0)):
+    for height, out in (
+        (margin + 1.0, -3.5), (margin, -0.15), (margin + 0.5, 0.65), (margin + 1.8, 1.05), (11.9, 0.75),
+        (13.2, -1.0), (14.0, -4.5), (14.0, -8.0), (9.0, -8.0),
+    ):  # fmt: skip
         # The lower gum lies deeper: the hollow under the lower lip is close.
-        flat = at + normal * (out - (2.2 if up < 0 and height > 9.0 else 0.0))
-        y = arch["edge"] + up * (height + (1.2 * np.cos(arc * 2 * np.pi / 7.6) if height < 8.5 else 0.0))
-        rows.append(np.stack([flat[:, 0], np.broadcast_to(y, len(arc)), flat[:, 1] + arch["front"]], axis=1))
+        deeper = np.where(np.asarray(height) > 10.0, 1.9, 0.0) if up < 0 else 0.0
+        flat = at + normal * np.broadcast_to(out - deeper, arc.shape)[:, None]
+        y = np.broadcast_to(arch["edge"] + up * height, arc.shape)
+        rows.append(np.stack([flat[:, 0], y, flat[:, 1] + arch["front"]], axis=1))
     return np.concatenate(rows), grid_quads(len(rows), len(arc))
+
+
+def _gum_margin(arc: np.ndarray, row: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """Height in mm over the teeth's edges at which the gum begins, at arc lengths (n,) mm from the midline."""
+    ends = np.cumsum([width for width, _ in row])
+    tooth = np.minimum(np.searchsorted(ends, arc), len(row) - 1)
+    widths, heights = np.array(row).T
+    across = np.clip((arc - (ends - widths)[tooth]) / widths[tooth], 0.0, 1.0)
+    level = np.interp(arc, ends - widths / 2.0, heights)
+    return np.minimum(level, 10.2) - 0.9 - 1.9 * (1.0 - np.sin(np.pi * across) ** 0.7)
 
 
 def tongue(anatomy: Anatomy) -> Part:
     """A tongue at rest: sections from the root to the tip, its edge just behind the lower teeth."""
-    n, n_rows = 16, 13
+    n, n_rows = 28, 22
     around = np.arange(n) / n * 2.0 * np.pi
     tip = np.array([0.0, anatomy.mouth_height - 4.8, anatomy.points[13, 2] - 13.5])
     rows = []
@@ -151,61 +166,12 @@ def tongue(anatomy: Anatomy) -> Part:
         rows.append(center + np.stack([width * np.cos(around), high * np.sin(around) + groove, np.zeros(n)], axis=1))
     rows.append(np.repeat(rows[-1].mean(0, keepdims=True) + np.array([0.0, 0.0, 0.4]), n, axis=0))
     points = np.concatenate(rows)
-    return _outward(Part(points, grid_quads(len(rows), n, closed=True), np.full(len(points), "tongue"), "tongue"))
+    return outward(Part(points, grid_quads(len(rows), n, closed=True), np.full(len(points), "tongue"), "tongue"))
 
 
-def _outward(part: Part) -> Part:
+def outward(part: Part) -> Part:
     """The part with quads wound so that its enclosed volume is positive."""
     corners = part.points[part.quads] - part.points.mean(0)
     volume = np.einsum("qc,qc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     volume += np.einsum("qc,qc->", corners[:, 0], np.cross(corners[:, 2], corners[:, 3]))
     return part if volume > 0 else Part(part.points, part.quads[:, ::-1], part.region, part.bone)
-
-
-EAR_PLACE = np.array([68.0, -11.0, -77.0])
-"""mm; the middle of the left ear's attachment."""
-
-
-def left_ear() -> Part:
-    """The left ear: front with helix, antihelix, concha, tragus and lobe, and its back; 62 mm high, 35 mm wide."""
-    n, radii = 44, np.array([0.0, 0.16, 0.3, 0.42, 0.52, 0.62, 0.71, 0.79, 0.86, 0.92, 0.965, 1.0])
-    angle = np.arange(n) / n * 2.0 * np.pi  # 0 = towards the back of the head, a quarter turn = up
-    outline = _ear_outline(angle)
-    front = np.concatenate([_ear_row(radius, angle, outline, _ear_relief(radius, angle)) for radius in radii])
-    back_rows = [(1.01, -3.0), (0.97, -5.5), (0.80, -8.5), (0.60, -12.0), (0.45, -17.0)]
-    back = np.concatenate([_ear_row(r, angle, outline, np.full(n, depth)) for r, depth in back_rows])
-    points = np.concatenate([front, back])
-    quads = grid_quads(len(radii) + len(back_rows), n, closed=True)
-    # Local axes: x towards the back of the head, y up, z away from the head; the ear stands off by about 25 degrees.
-    flare, tilt = np.radians(16.0), np.radians(10.0)
-    backwards, out = -points[:, 0], points[:, 2] + np.tan(flare) * (points[:, 0] + 14.0)
-    y = points[:, 1] * np.cos(tilt) - backwards * np.sin(tilt) * -1.0
-    z = backwards * np.cos(tilt) - points[:, 1] * np.sin(tilt)
-    placed = EAR_PLACE + np.stack([out, y, z], axis=1)
-    return _outward(Part(placed, quads, np.full(len(placed), "ear"), "skull"))
-
-
-def _ear_outline(angle: np.ndarray) -> np.ndarray:
-    """Radius in mm of the ear's outline at angles (n,): broad above, narrow at the lobe, flat where it attaches."""
-    y = np.sin(angle)
-    high = np.where(y > 0, 31.0, 31.0)
-    wide = np.where(np.cos(angle) > 0, 18.5 - 5.5 * np.clip(-y, 0, 1), 13.0 - 3.0 * np.clip(-y, 0, 1))
-    return high * wide / np.sqrt((wide * y) ** 2 + (high * np.cos(angle)) ** 2)
-
-
-def _ear_row(radius: float, angle: np.ndarray, outline: np.ndarray, height: np.ndarray) -> np.ndarray:
-    reach = radius * outline
-    return np.stack([reach * np.cos(angle), reach * np.sin(angle), height], axis=1)
-
-
-def _ear_relief(radius: float, angle: np.ndarray) -> np.ndarray:
-    """Height in mm of the ear's front: bowl of the concha, antihelix, groove, and the helix rolled over the rim."""
-    y, x = np.sin(angle), np.cos(angle)
-    rim = np.clip(0.75 + 0.5 * y + 0.4 * x, 0.0, 1.0)
-    helix = 3.8 * np.exp(-(((radius - 0.93) / 0.055) ** 2)) * rim
-    groove = -1.8 * np.exp(-(((radius - 0.80) / 0.06) ** 2)) * rim
-    antihelix = 3.0 * np.exp(-(((radius - 0.62) / 0.09) ** 2)) * np.clip(0.45 + 0.8 * x + 0.1 * y, 0.0, 1.0)
-    bowl = -7.5 * np.exp(-((radius / 0.46) ** 4)) * (1.0 if radius < 0.9 else 0.0)
-    tragus = 4.0 * np.exp(-(((radius - 0.55) / 0.16) ** 2)) * np.clip(-x - 0.55, 0.0, 1.0) / 0.45
-    lobe = 1.5 * np.clip(-y - 0.4, 0.0, 1.0) * np.exp(-(((radius - 0.75) / 0.25) ** 2))
-    return helix + groove + antihelix + bowl + tragus + lobe

@@ -36,7 +36,8 @@ MELANIN, HAEMOGLOBIN, CAROTENE = (
 @dataclass(frozen=True)
 class Areas:
     """Soft weights (n_vertices,) 0–1: lips, brows, cheeks (with nose tip and ears), scalp, skin (what melanin
-    colours), throat (the depth of the mouth), lashes (the lids' margins)."""
+    colours), throat (the depth of the mouth), lashes (the lids' margins); rim: place on the irises, 0 the middle, 1 the
+    edge."""
 
     lips: np.ndarray
     brows: np.ndarray
@@ -45,6 +46,7 @@ class Areas:
     skin: np.ndarray
     throat: np.ndarray
     lashes: np.ndarray
+    rim: np.ndarray
 
 
 def mean_albedo(areas: Areas, regions: np.ndarray) -> np.ndarray:
@@ -59,7 +61,10 @@ def mean_albedo(areas: Areas, regions: np.ndarray) -> np.ndarray:
         albedo += weight[:, None] * (np.array(color) - albedo)
     for name, color in REGION_ALBEDO.items():
         albedo[regions == name] = color
-    return albedo * ((1.0 - 0.85 * areas.throat) * (1.0 - 0.8 * areas.lashes))[:, None]
+    # Irises are lighter round the pupil and end in a dark ring.
+    iris = regions == "iris"
+    albedo[iris] *= (1.5 - 0.7 * areas.rim[iris] - 0.55 * (areas.rim[iris] > 0.97))[:, None]
+    return albedo * ((1.0 - 0.85 * areas.throat) * np.clip(1.0 - 0.75 * areas.lashes, 0.1, 1.0))[:, None]
 
 
 def albedo_modes(mean: np.ndarray, areas: Areas, regions: np.ndarray, points: np.ndarray) -> np.ndarray:
