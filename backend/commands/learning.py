@@ -1,4 +1,4 @@
-"""The command line's verbs for learning: train synthesise, train speech, evaluate speech, reenactment, fitting, speed."""
+"""The command line's verbs for learning: train synthesise and speech; evaluate speech, reenactment, fitting, speed."""
 
 from __future__ import annotations
 
