@@ -1,4 +1,4 @@
-"""The command line's verbs for learning: train synthesise and speech; evaluate speech, reenactment, fitting, speed."""
+"""The command line's verbs for learning: train synthesise and speech; evaluate speech, emotion, fitting, speed …"""
 
 from __future__ import annotations
 
@@ -190,6 +190,19 @@ def evaluate_emotion(
     if missing:
         raise InputError(f"No sound at '{missing[0]}': give recordings of speech.")
     report(sounds or [], weights=weights)
+
+
+@evaluate.command(name="fitting")
+def evaluate_fitting(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="Portraits and clips of people.")] = None,
+) -> None:
+    """Fit the face model to portraits and clips: landmark errors, and identity within clips beside between people."""
+    from backend.evaluation.fitting import report
+
+    missing = [path for path in files or () if not path.is_file()]
+    if missing:
+        raise InputError(f"No file at '{missing[0]}': give portraits and videos of people.")
+    report(files or [])
 
 
 @evaluate.command(name="speed")
