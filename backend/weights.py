@@ -42,6 +42,11 @@ NETWORKS = {
         file="speech.safetensors",
         predicts="what is said: articulators, phones, stress; when the lips seal; it feeds the EmoSpeaker networks",
     ),
+    "streaming": ShippedNetwork(
+        name="streaming",
+        file="streaming.safetensors",
+        predicts="the same from the past and a tenth of a second ahead: a second opinion, and all that a stream has",
+    ),
     "emospeaker": ShippedNetwork(
         name="emospeaker",
         file="emospeaker.safetensors",

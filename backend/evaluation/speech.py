@@ -22,7 +22,7 @@ from blender_addon.protocol.types import EMOTIONS, EmotionTrack, Phone, Waveform
 
 from ..audio.features import SAMPLE_RATE
 from ..export.visemes import GLIDES, OF_PHONE
-from ..weights import SHIPPED
+from ..weights import NETWORKS
 from . import listeners, recordings
 from .lips import (
     FRAME_RATE,
@@ -87,7 +87,7 @@ def score(heard: list[Lips], said: list[Recording]) -> Scores:
 
 def compared(weights: Path | None, streaming_weights: Path | None = None) -> dict[str, Listener]:
     """What is measured side by side, by name."""
-    shipped = streaming_weights or SHIPPED / "streaming.safetensors"
+    shipped = streaming_weights or NETWORKS["streaming"].path
     live = {"streaming network": listeners.streaming(shipped)} if shipped.is_file() else {}
     return {
         "network": listeners.product(weights),
@@ -159,7 +159,7 @@ def evaluate_speed(waveform: Waveform) -> dict[str, float]:
     started = time.perf_counter()
     articulator.articulate(Waveform(minute, waveform.sample_rate), 25.0)
     found = {"times real time": 60.0 / (time.perf_counter() - started)}
-    if (SHIPPED / "streaming.safetensors").is_file():
+    if (NETWORKS["streaming"].path).is_file():
         stream, taken = StreamingArticulator(25.0), []
         for start in range(0, min(len(minute), 10 * SAMPLE_RATE), STEP):
             started = time.perf_counter()

@@ -28,6 +28,7 @@ from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
 from .script import check_phones, phones_of_text, with_phones, with_text
+from .second_opinion import SHARE, second_opinion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,10 +98,14 @@ class Heard:
 
 
 class SpeechArticulator:
-    """Turns waveforms into articulation with weights (.safetensors, by default the shipped ones), read at first use."""
+    """Turns waveforms into articulation with the shipped networks, read at first use.
+
+    weights: a whole-file network's (.safetensors) that is then heard alone, without the streaming one's opinion.
+    """
 
     def __init__(self, weights: Path | None = None) -> None:
         self._path = Path(weights) if weights is not None else NETWORKS["speech"].path
+        self._second = None if weights is not None else NETWORKS["streaming"].path
         self._network = None
 
     def articulate(self, waveform: Waveform, frame_rate: float, script: Script | None = None) -> Articulation:
@@ -134,10 +139,10 @@ class SpeechArticulator:
         return heard if script is None else follow(heard, script, waveform.duration)
 
     def listen(self, samples: np.ndarray, level: Level) -> Listening:
-        """The network's opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
+        """The networks' opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
 
-        It hears each chunk as of five vocal tracts and the opinions are averaged: voices unlike those it was trained
-        on are then less often mistaken with confidence.
+        The whole-file network and the streaming one hear it as of five vocal tracts and the opinions are averaged:
+        what is unlike the voices of their training is then less often mistaken with confidence.
         """
         import torch
 
@@ -159,7 +164,11 @@ class SpeechArticulator:
                 loud[rows].astype(np.float32),
             )
             parts.append(answer)
-        return Listening(*(np.concatenate(column) for column in zip(*parts)))
+        *first, loudness = (np.concatenate(column) for column in zip(*parts))
+        if self._second is None:
+            return Listening(*first, loudness)
+        other = second_opinion(samples, self._second, VOCAL_TRACTS)
+        return Listening(*(a + np.float32(SHARE) * (b - a) for a, b in zip(first, other, strict=True)), loudness)
 
     @property
     def network(self):

@@ -28,7 +28,8 @@ from ..audio.features import (
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..audio.running_level import RunningLevel
 from ..errors import InputError
-from ..weights import SHIPPED
+from ..weights import NETWORKS
+from .second_opinion import load_streaming_network
 from .speech import (
     CLOSURE_GAIN,
     LOUDNESS_RANGE,
@@ -38,7 +39,6 @@ from .speech import (
     decide_closure,
     effort_of,
     feature_chunks,
-    read_weights,
     resampled_sound,
 )
 
@@ -89,7 +89,7 @@ class StreamingArticulator:
         if not sample_rate > 0:
             raise InputError(f"The sample rate should be above 0 Hz, got {sample_rate:g}.")
         self.frame_rate = float(frame_rate)
-        self._network = _load(Path(weights) if weights is not None else SHIPPED / "streaming.safetensors")
+        self._network = load_streaming_network(Path(weights) if weights is not None else NETWORKS["streaming"].path)
         self._delay = self._network.config.delay
         self._resample = None if sample_rate == SAMPLE_RATE else _Resampler(sample_rate)
         self._level = RunningLevel.begin(self._network.usual_spectrum.numpy())
@@ -303,13 +303,3 @@ def _at(times: np.ndarray, rows: np.ndarray, first: int) -> np.ndarray:
     below = np.minimum(position.astype(int), max(len(rows) - 2, 0))
     share = (position - below)[:, None]
     return rows[below] * (1.0 - share) + rows[np.minimum(below + 1, len(rows) - 1)] * share
-
-
-def _load(path: Path):
-    """The streaming network with its weights. Raises InputError where they are missing or do not fit."""
-    from ..models.streaming import StreamingNetwork, StreamingNetworkConfig
-
-    config, state = read_weights(path)
-    network = StreamingNetwork(StreamingNetworkConfig(**config))
-    network.load_state_dict(state)
-    return network.eval()
