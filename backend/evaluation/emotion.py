@@ -1,32 +1,30 @@
-"""Does the emotion grow as it should, and do the lips survive it? The fine-grained matrix and closures under emotion.
+"""Does the emotion grow as it should? EmoNet's fine-grained matrix, and its growth with the intensity.
 
 emorig evaluate emotion [SOUND …]
 
 The matrix is EmoNet's own output, with no later gain: the mean intensity of an emotion's action units over utterances,
 for each intensity label (1-3) and window length. Cells that do not exceed their neighbour with a lower level or
-a longer window are named. Without sounds, held-out recordings of festvox-ru are the utterances; only they have
-the phone labels that closures are counted against.
+a longer window are named. Without sounds, held-out recordings of festvox-ru are the utterances. What emotion leaves
+of the lips' closures stands in 'evaluate speech'.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from blender_addon.protocol.options import ShotOptions
-from blender_addon.protocol.types import EMOTIONS, Phone, Waveform
+from bfm.coefficients import EXPRESSION_DIMS, FULL_ACTIVATION_SD
+from blender_addon.protocol.types import EMOTIONS
 
 from ..errors import InputError
-from ..inference.emospeaker import FaceSpeaker
+from ..inference.emospeaker import CoefficientNetworks, FaceSpeaker
 from ..inference.fine_grained import LEVELS, WINDOWS, emotional_states, measure_matrix, unit_strengths
-from ..inference.performance import perform
-from ..inference.speech import Articulation
-from .speech import FRAME_RATE, Closures, held_out_recordings, lip_measures, score_closures
+from .recordings import russian
 
+FRAME_RATE = 25.0  # Hz
 N_UTTERANCES = 20
 INTENSITIES = np.linspace(0.0, 1.0, 11)
 
@@ -43,7 +41,7 @@ def broken_cells(matrix: np.ndarray) -> list[str]:
     return broken
 
 
-def growth(speaker: FaceSpeaker, contents: list[np.ndarray], label: str) -> np.ndarray:
+def growth(networks: CoefficientNetworks, contents: list[np.ndarray], label: str) -> np.ndarray:
     """Mean intensity of the label's action units (11, n_units) at intensities 0, 0.1 … 1 over utterances."""
     rows = []
     for intensity in INTENSITIES:
@@ -51,36 +49,18 @@ def growth(speaker: FaceSpeaker, contents: list[np.ndarray], label: str) -> np.n
         for content in contents:
             emotion = np.zeros((len(content), len(EMOTIONS)), np.float32)
             emotion[:, EMOTIONS.index(label)] = intensity
-            moved = emotional_states(speaker.networks, content, emotion)[:, -64:]
-            strengths.append(unit_strengths(label, moved / 3.0).mean(0))
+            moved = emotional_states(networks, content, emotion)[:, -EXPRESSION_DIMS:] / FULL_ACTIVATION_SD
+            strengths.append(unit_strengths(label, moved).mean(0))
         rows.append(np.mean(strengths, axis=0))
     return np.array(rows)
 
 
-def closures_under(
-    label: str | None, spoken: list[tuple[Articulation, list[Phone]]], intensity: float = 1.0
-) -> Closures:
-    """Closures of the lips while an emotion is held over recordings with labelled phones; None is neutral."""
-    openings, phones, offset = [], [], 0.0
-    options = ShotOptions(frame_rate=FRAME_RATE)
-    for articulation, said in spoken:
-        emotion = np.zeros((len(articulation.weights), len(EMOTIONS)), np.float32)
-        if label is not None:
-            emotion[:, EMOTIONS.index(label)] = intensity
-        performance = perform(articulation, emotion, options=options)
-        face = replace(articulation, weights=performance.weights)
-        openings.append(lip_measures(face)[:, 0])
-        phones += [Phone(p.start + offset, p.end + offset, p.label) for p in said]
-        offset += len(openings[-1]) / FRAME_RATE
-    return score_closures(np.concatenate(openings), FRAME_RATE, phones)
-
-
-def _print_matrices(console: Console, speaker: FaceSpeaker, contents: list[np.ndarray]) -> None:
+def _print_matrices(console: Console, networks: CoefficientNetworks, contents: list[np.ndarray]) -> None:
     """The fine-grained matrix of every emotion and the cells and units that break its order."""
     table = Table("emotion", "level", *(f"{window} frames" for window in WINDOWS), title="Fine-grained emotion matrix")
     notes = []
     for label in EMOTIONS:
-        matrix = measure_matrix(speaker.networks, contents, label)
+        matrix = measure_matrix(networks, contents, label)
         mean = matrix.mean(-1)
         for level, row in zip(LEVELS, mean):
             table.add_row(label if level == 1 else "", str(level), *(f"{v:.3f}" for v in row))
@@ -89,12 +69,12 @@ def _print_matrices(console: Console, speaker: FaceSpeaker, contents: list[np.nd
     console.print("\n".join(f"breaks the order: {note}" for note in notes) or "No cell breaks the order.")
 
 
-def _print_growth(console: Console, speaker: FaceSpeaker, contents: list[np.ndarray]) -> None:
+def _print_growth(console: Console, networks: CoefficientNetworks, contents: list[np.ndarray]) -> None:
     """The strength of every emotion at eleven intensities, and the units that do not grow."""
     table = Table("emotion", *(f"{v:.1f}" for v in INTENSITIES), title="Mean intensity of its action units")
     notes = []
     for label in EMOTIONS:
-        grown = growth(speaker, contents, label)
+        grown = growth(networks, contents, label)
         table.add_row(label, *(f"{v:.2f}" for v in grown.mean(1)))
         if not (np.diff(grown, axis=0) > 0).all():
             notes.append(label)
@@ -102,30 +82,17 @@ def _print_growth(console: Console, speaker: FaceSpeaker, contents: list[np.ndar
     console.print(f"does not grow strictly: {', '.join(notes)}" if notes else "Every action unit grows at every step.")
 
 
-def _print_closures(console: Console, spoken: list[tuple[Articulation, list[Phone]]]) -> None:
-    """Lip closures under every emotion at full strength beside neutral."""
-    table = Table("emotion", "recall", "precision", "idle", title="Lip closures under emotion at full strength")
-    for label in (None, *EMOTIONS):
-        row = closures_under(label, spoken)
-        table.add_row(label or "neutral", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.idle:.3f}")
-    console.print(table)
-
-
 def report(sounds: list[Path], *, weights: Path | None = None) -> None:
-    """Prints the matrix, the growth with intensity and, where phone labels are known, closures under emotion."""
+    """Prints the matrix and the growth with intensity. Raises InputError where there is nothing to listen to."""
     from ..audio.waveform import load_waveform
-    from ..inference.emospeaker import CoefficientNetworks
 
-    speaker = FaceSpeaker(networks=CoefficientNetworks(weights))
-    recordings: list[tuple[Waveform, list[Phone]]] = [] if sounds else held_out_recordings(N_UTTERANCES)
-    waveforms = [load_waveform(path) for path in sounds] or [waveform for waveform, _ in recordings]
+    networks = CoefficientNetworks(weights)
+    speaker = FaceSpeaker(networks=networks)
+    waveforms = [load_waveform(path) for path in sounds] or [recording.waveform for recording in russian(N_UTTERANCES)]
     if not waveforms:
         raise InputError("No utterances: give sound files, or install the package festvox-ru.")
-    articulations = [speaker.articulate(waveform, FRAME_RATE) for waveform in waveforms]
-    contents = [articulation.content for articulation in articulations]
+    contents = [speaker.articulate(waveform, FRAME_RATE).content for waveform in waveforms]
     console = Console(width=110)
     console.print(f"{len(waveforms)} utterances, {sum(w.duration for w in waveforms):.0f} s")
-    _print_matrices(console, speaker, contents)
-    _print_growth(console, speaker, contents)
-    if recordings:
-        _print_closures(console, [(a, said) for a, (_, said) in zip(articulations, recordings)])
+    _print_matrices(console, networks, contents)
+    _print_growth(console, networks, contents)

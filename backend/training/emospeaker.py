@@ -31,7 +31,7 @@ from .talking_clips import TalkingShard, prepare_shards, read_shards
 # Eq. 8: alpha to epsilon.
 LOSS_WEIGHTS = {"contrastive": 5.0, "expression": 5.0, "emotion": 3.0, "classes": 1.0, "pose": 1.0}
 EXCERPT_FRAMES = 40  # eight windows of EmoNet, four of ExpNet, two of PoseNet
-CALIBRATION_UTTERANCES, CALIBRATION_FRAMES = 20, 200
+CALIBRATION_UTTERANCES, CALIBRATION_FRAMES = 8, 200
 HELD_OUT_SHARDS = 20  # every twentieth shard is kept from training
 SHIPPED_SIZES = {
     "n_mfcc": N_MFCC, "mfcc_steps": MFCC_STEPS, "expressions_per_frame": 2,
@@ -39,7 +39,7 @@ SHIPPED_SIZES = {
     "content_width": 96, "expression_width": 128, "emotion_width": 64, "pose_width": 64,
 }  # fmt: skip
 SHIPPED_PLAN = TrainingPlan(
-    steps=8000, batch=16, learning_rate=2e-3, warm_up=200, weight_decay=1e-3, averaging=0.998, save_every=250
+    steps=3000, batch=16, learning_rate=2e-3, warm_up=200, weight_decay=1e-3, averaging=0.998, save_every=250
 )
 # The paper's: Adam at 1e-5 with weight decay .001; for networks of the published size and prepared MEAD.
 PUBLISHED_PLAN = TrainingPlan(

@@ -27,26 +27,27 @@ SWAY = 0.18  # share of the intensity that loud, stressed speech adds to quiet s
 SUPPORTING_UNITS: Mapping[str, Mapping[int, float]] = MappingProxyType(
     {
         "angry": {9: 0.35, 15: 0.2, 17: 0.25, 24: 0.4},
-        "disgusted": {4: 0.45, 6: 0.25, 7: 0.4, 15: 0.2},
-        "fear": {21: 0.4},
+        "disgusted": {4: 0.3, 6: 0.3, 7: 0.45, 9: 0.1, 10: 0.25, 15: 0.2},
+        "fear": {5: 0.1, 20: 0.2, 21: 0.4},
         "happy": {2: 0.12, 7: 0.15},
-        "sad": {7: 0.25, 17: 0.35},
+        "sad": {7: 0.2, 15: 0.15, 17: 0.35},
         "surprised": {25: 0.2},
     }
 )
-# Contempt is one-sided in life; these channel weights make up its other half.
-CONTEMPT_SIDE = "left"
-CONTEMPT_CHANNELS = MappingProxyType(
+CONTEMPT_SIDE = "left"  # contempt is one-sided in life
+# Channel weights that no symmetric unit says: contempt's smirk and its other half, sadness's heavy lids and low gaze.
+FURTHER_CHANNELS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
-        "mouthUpperUpLeft": 0.2,
-        "cheekSquintLeft": 0.3,
-        "browOuterUpLeft": 0.35,
-        "browDownRight": 0.3,
-        "eyeSquintLeft": 0.2,
-        "eyeSquintRight": 0.35,
-        "mouthPressRight": 0.2,
+        "contempt": {
+            "mouthSmileLeft": 0.65, "mouthLeft": 0.2, "mouthUpperUpLeft": 0.25, "cheekSquintLeft": 0.45,
+            "browOuterUpLeft": 0.5, "browDownRight": 0.35, "eyeSquintLeft": 0.3, "eyeSquintRight": 0.4,
+            "mouthPressRight": 0.25, "eyeBlinkLeft": 0.1, "eyeBlinkRight": 0.1,
+        },
+        "sad": {
+            "eyeBlinkLeft": 0.18, "eyeBlinkRight": 0.18, "eyeLookDownLeft": 0.2, "eyeLookDownRight": 0.2,
+        },
     }
-)
+)  # fmt: skip
 SHAPE_SHARE = 0.12  # of the apex's displacement of the landmarks that the identity takes over
 SHAPE_LIMIT, COLOUR_LIMIT = 0.35, 0.6  # standard deviations
 # Change of the albedo (linear RGB) in the cheeks and nose, and around the eyes: flush, pallor and sickly green.
@@ -70,8 +71,9 @@ def apex_weights() -> np.ndarray:
         side = CONTEMPT_SIDE if label == "contempt" else "both"
         rows.append(emotion_weights(label, side=side) + au_weights(SUPPORTING_UNITS.get(label, {})))
     apex = np.stack(rows)
-    for name, weight in CONTEMPT_CHANNELS.items():
-        apex[EMOTIONS.index("contempt"), CHANNEL_INDEX[name]] = weight
+    for label, channels in FURTHER_CHANNELS.items():
+        for name, weight in channels.items():
+            apex[EMOTIONS.index(label), CHANNEL_INDEX[name]] = weight
     return np.clip(apex, 0.0, 1.0).astype(np.float32)
 
 
