@@ -59,6 +59,9 @@ FACE_OVAL = (
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 
+# Corners of the eyes, the nose and the temples: what speech and expression move least.
+STEADY = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 98, 327, 127, 356)
+
 # The 68 points of the 300-W scheme: jaw 17, brows 10, nose 9, eyes 12, lips 20, from the character's right.
 LANDMARKS_68 = (
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,

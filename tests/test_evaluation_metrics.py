@@ -8,6 +8,7 @@ import pytest
 
 from backend.evaluation import metrics
 from backend.evaluation.metrics_sharpness import cpbd, edge_widths
+from backend.portrait.affine import similarity
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_a_similarity_is_found_again():
     random = np.random.default_rng(0)
     points = random.normal(size=(20, 2)) * 40.0
     turn = 1.3 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
-    found = metrics.similarity(points, points @ turn.T + [7.0, -3.0])
+    found = similarity(points, points @ turn.T + [7.0, -3.0])
     assert np.allclose(found, np.column_stack([turn, [7.0, -3.0]]))
 
 

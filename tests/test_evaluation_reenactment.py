@@ -84,7 +84,7 @@ def test_the_real_clip_is_like_itself(scores):
 
 
 def test_the_table_is_written_for_people_and_programs(clip_file, scores, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("backend.evaluation.reenactment_report.evaluate_clip", lambda clip, progress: scores)
+    monkeypatch.setattr("backend.evaluation.reenactment_report.evaluate_clip", lambda clip, progress, refiner: scores)
     report([clip_file], size=256, out=tmp_path / "table.md")
     text = (tmp_path / "table.md").read_text()
     assert text.strip() == capsys.readouterr().out.strip()

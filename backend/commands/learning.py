@@ -138,6 +138,32 @@ def emospeaker(
     print(out)
 
 
+@train.command()
+def refiner(
+    corpus: Annotated[Path, typer.Option("--corpus", help="Folder of made-up faces; what lacks is made there first.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
+    faces: Annotated[int, typer.Option(help="Made-up faces, eight frames each.")] = 400,
+    steps: Annotated[int, typer.Option(help="Steps of 8 squares.")] = 1500,
+    seed: Seed = 0,
+) -> None:
+    """Train the refiner of the portrait's mouth on made-up faces, by step count."""
+    from dataclasses import replace
+
+    from backend.commands.console import progress_bar
+    from backend.training.refiner import PLAN, train_refiner
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
+    if steps < 1:
+        raise InputError(f"The steps should be at least 1, got {steps}.")
+    with progress_bar("shards, then steps") as step:
+        train_refiner(
+            corpus, out, faces=faces, plan=replace(PLAN, steps=steps, seed=seed), making=step,
+            progress=lambda done, _losses: step(done, steps),
+        )  # fmt: skip
+    print(out)
+
+
 @evaluate.command(name="speech")
 def evaluate_speech(
     clips: Annotated[list[Path] | None, typer.Argument(metavar="CLIP…", help="Videos of people who speak.")] = None,
@@ -166,6 +192,8 @@ def evaluate_reenactment(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="Videos of one person's face.")],
     size: Annotated[int, typer.Option(help="Side of the square frames that are compared, pixels.")] = 256,
     out: Annotated[Path | None, typer.Option("--out", help="FILE.md for the table; FILE.json is written too.")] = None,
+    refiner: Annotated[Path | None, typer.Option(help="Weights of a refiner, measured beside the renderer.")] = None,
+    device: Annotated[str, typer.Option(help="Where the refiner runs: cpu, cuda or openvino.")] = "cpu",
 ) -> None:
     """Render real clips from their own first frames and compare, beside the still photo and a warp without layers."""
     from backend.evaluation.reenactment_report import report
@@ -175,7 +203,7 @@ def evaluate_reenactment(
         raise InputError(f"No video at '{missing[0]}': give videos of one person's face.")
     if not 96 <= size <= 1024:
         raise InputError(f"The size should be between 96 and 1024 pixels, got {size}.")
-    report(clips, size=size, out=out)
+    report(clips, size=size, out=out, refiner=refiner, device=device)
 
 
 @evaluate.command(name="emotion")

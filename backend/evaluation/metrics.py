@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bfm.landmarks import LANDMARKS_68, LOWER_LIP_RINGS, UPPER_LIP_RINGS
+from backend.portrait.affine import apply, similarity
+from bfm.landmarks import LANDMARKS_68, STEADY
 
 MOUTH = np.array(LANDMARKS_68[48:])
 """The 20 lip points of the 300-W scheme."""
 FACE = np.array(LANDMARKS_68)
-STEADY = np.array([33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 98, 327, 127, 356])
-"""Corners of the eyes, the nose and the temples: what faces are aligned by, since speech moves it least."""
-LIPS = np.unique(np.concatenate([*UPPER_LIP_RINGS, *LOWER_LIP_RINGS]))
 
 
 def psnr(real: np.ndarray, rendered: np.ndarray, where: np.ndarray | None = None) -> float:
@@ -45,25 +43,12 @@ def mean_error(real: np.ndarray, rendered: np.ndarray) -> float:
     return float(np.abs(real.astype(np.float32) - rendered).mean())
 
 
-def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The similarity (2, 3) that brings points (n, 2) nearest to target (n, 2), least squares.
-
-    Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns", eq. 40–42.
-    """
-    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, singular, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u * flip) @ vt * ((singular * flip).sum() / (a**2).sum())
-    return np.column_stack([turn, target.mean(0) - turn @ source.mean(0)])
-
-
 def aligned(landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
     """landmarks (n_frames, 478, 2) moved by similarities so that their steady points lie on template's (478, 2)."""
     moved = np.empty_like(landmarks, dtype=np.float64)
     for i, points in enumerate(landmarks):
-        into = similarity(points[STEADY], template[STEADY])
-        moved[i] = points @ into[:, :2].T + into[:, 2]
+        into = similarity(points[list(STEADY)], template[list(STEADY)])
+        moved[i] = apply(into, points)
     return moved
 
 

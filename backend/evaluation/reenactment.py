@@ -17,14 +17,18 @@ import numpy as np
 from backend.evaluation import metrics
 from backend.evaluation.clips import RealClip
 from backend.evaluation.metrics_sharpness import cpbd
+from backend.portrait.affine import similarity
 from backend.portrait.landmarks import find_landmarks, mirrored
+from backend.portrait.refine import Predict
 from backend.portrait.renderer import WarpRenderer
+from bfm.landmarks import STEADY
 from blender_addon.protocol.errors import InputError
 
 MARGIN = 0.05  # of the face's height round its landmarks, that counts as face
 MOUTH_REACH = (0.75, 0.55)  # half width and half height of a mouth crop over the mouth's width
 MOST_PSNR = 100.0  # dB, that equal frames count as
 STILL, BARE, RENDERED, REAL = "still photo", "warp without layers", "rendered", "real clip"
+REFINED = "rendered and refined"
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Measured:
         return Measured(np.repeat(self.frames[:1], n_frames, axis=0), np.repeat(self.landmarks[:1], n_frames, axis=0))
 
 
-def evaluate_clip(clip: RealClip, progress: Callable[[], None] = lambda: None) -> dict[str, Scores]:
-    """Scores of both baselines, of the renderer and of the real frames themselves, by name."""
+def evaluate_clip(
+    clip: RealClip, progress: Callable[[], None] = lambda: None, *, refiner: tuple[Predict, int] | None = None
+) -> dict[str, Scores]:
+    """Scores of both baselines, of the renderer, without and with a refiner, and of the real frames, by name."""
     size = clip.frames.shape[1]
     real = Measured.of(clip.frames)
     kinds: dict[str, Callable[[], Measured]] = {
@@ -86,6 +92,8 @@ def evaluate_clip(clip: RealClip, progress: Callable[[], None] = lambda: None) -
         RENDERED: lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size), clip)),
         REAL: lambda: real,
     }
+    if refiner is not None:
+        kinds[REFINED] = lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size, refiner=refiner), clip))
     scores = {}
     for name, measure in kinds.items():
         scores[name] = compare(real, measure())
@@ -137,7 +145,7 @@ def compare(real: Measured, other: Measured) -> Scores:
 
 def aligned_face(frame: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
     """frame moved so that the steady ones of its landmarks (478, 2) lie on template's (478, 2)."""
-    into = metrics.similarity(landmarks[metrics.STEADY], template[metrics.STEADY])
+    into = similarity(landmarks[list(STEADY)], template[list(STEADY)])
     return cv2.warpAffine(frame, into, frame.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 

@@ -28,18 +28,23 @@ MEAN = "mean"
 Table = dict[str, dict[str, Scores]]  # clip → what was measured → scores
 
 
-def report(clips: list[Path], *, size: int, out: Path | None = None) -> None:
-    """Evaluates the clips and prints the table; out: FILE.md, beside which FILE.json is written.
+def report(
+    clips: list[Path], *, size: int, out: Path | None = None, refiner: Path | None = None, device: str = "cpu"
+) -> None:
+    """Evaluates the clips and prints the table; out: FILE.md, beside which FILE.json is written; refiner: weights that
+    are measured in a row of their own, on a device as load_refiner takes it.
 
-    Raises InputError for clips that cannot be tracked and for another suffix.
+    Raises InputError for clips that cannot be tracked, weights that cannot be read and another suffix.
     """
     from backend.commands.console import progress_bar
+    from backend.portrait.refiner_network import load_refiner
 
     if out is not None and out.suffix != ".md":
         raise InputError(f"The table should be a .md file, got '{out.name}'.")
+    network = None if refiner is None else load_refiner(refiner, device=device)
     table: Table = {}
     with progress_bar("pictures") as step:
-        done, total = 0, 5 * len(clips)
+        done, total = 0, (5 if network is None else 6) * len(clips)
 
         def progress() -> None:
             nonlocal done
@@ -50,7 +55,7 @@ def report(clips: list[Path], *, size: int, out: Path | None = None) -> None:
             with held_back():
                 clip = load_clip(path, size)
                 progress()
-                table[clip.name] = evaluate_clip(clip, progress)
+                table[clip.name] = evaluate_clip(clip, progress, refiner=network)
     text = markdown(table, size)
     print(text)
     if out is not None:

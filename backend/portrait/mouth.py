@@ -24,6 +24,8 @@ TEETH_BEHIND_LIPS = 0.07  # dm
 UPPER_EDGE = 2.4  # mm below the closed lips' seam
 OVERBITE = -0.6  # mm that the lower edges show above the upper ones with closed jaws
 LOWER_SHOWN = 3.2  # mm of the lower teeth that show above the lower lip at most
+ROLL = 0.013  # of the mouth's width, that each lip rolls in before the inside shows
+OPEN_LIGHT = (0.85, 1.30, 6.0, 20.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
 CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light falls off towards the corners
 CORNER_SHADE = 0.50
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
@@ -75,7 +77,7 @@ class Mouth:
 
     def draw(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
         """Draws into frame (height, width, 3) uint8 between the lips of landmarks (478, 2)."""
-        upper, lower = _curve(landmarks[INNER_UPPER]), _curve(landmarks[INNER_LOWER])
+        upper, lower = self._opening_in(_curve(landmarks[INNER_UPPER]), _curve(landmarks[INNER_LOWER]))
         outline = np.concatenate([upper, lower[::-1]])
         box = _box(outline, frame.shape)
         if box is None:
@@ -91,6 +93,13 @@ class Mouth:
         cover = self.change(landmarks) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
         patch[:] = np.clip(patch + cover * (inside - patch) + 0.5, 0.0, 255.0).astype(np.uint8)
+
+    def _opening_in(self, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the inside begins to show between rims (n, 2): lips roll inwards, and near the corners they touch."""
+        apart = lower - upper
+        gap = np.linalg.norm(apart, axis=1, keepdims=True)
+        roll = np.minimum(gap / 2.0, ROLL * MOUTH_WIDTH_MM * self._per_mm) * apart / np.maximum(gap, 1e-6)
+        return (upper + roll).astype(np.float32), (lower - roll).astype(np.float32)
 
     def _draw_seam(
         self, frame: np.ndarray, box: tuple[int, int, int, int], upper: np.ndarray, lower: np.ndarray
@@ -141,7 +150,9 @@ class Mouth:
         teeth_warmth = self._tones.in_key(TEETH_WARMTH)
         front = (1.0 - ROUNDED_SHADE * rounding) * _light(under, over, gap, deep=0.0)
         corners = self._corner_light(apply(inverse(skull), apply(into, upper))[:, 0], x)
-        front = (front * corners) ** teeth_warmth
+        narrow, wide, first, last = OPEN_LIGHT
+        opened = narrow + (wide - narrow) * float(smoothstep(np.float32(gap.max()), first, last))
+        front = opened * (front * corners) ** teeth_warmth
         image = self._throat(x, under, over)
         image *= 0.45 + 0.55 * depths
         tongue = self._tongue(x, source_grid(jaw, size)[1], weights)
@@ -156,7 +167,7 @@ class Mouth:
             layer = _photo_placed(self._photo, skull, size)
             shade = 0.70 + 0.30 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
             shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
-            layer[..., :3] *= (shade * (0.45 + 0.55 * corners)) ** warmth
+            layer[..., :3] *= max(opened, 1.0) * (shade * (0.45 + 0.55 * corners)) ** teeth_warmth
             _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
         whole = (right - left, bottom - top)
@@ -222,9 +233,10 @@ def _as_warm(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """image (h, w, 3) with no pixel bluer than its bright teeth are: side teeth lie in the cheeks' red shade."""
     if seen.sum() < 8:
         return image
-    bright = image[seen & (image.mean(axis=2) >= np.percentile(image[seen].mean(axis=1), 60))].mean(axis=0)
+    # what is bluest in a mouth is enamel: lips that lie within the outline are as bright, but red
+    bright = image[seen & (image[..., 2] >= np.percentile(image[seen][:, 2], 80))].mean(axis=0)
     shade = np.clip(image.mean(axis=2, keepdims=True) / max(float(bright.mean()), 1.0), 0.05, 1.0)
-    ratio = bright / max(float(bright[0]), 1.0) * shade ** np.float32([0.0, 0.16, 0.30])
+    ratio = bright / max(float(bright[0]), 1.0) * shade ** np.float32([0.0, 0.05, 0.10])
     most = image[..., :1] * ratio
     warm = np.minimum(image, most)
     lost = image.mean(axis=2, keepdims=True) / np.maximum(warm.mean(axis=2, keepdims=True), 1.0)

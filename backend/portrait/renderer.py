@@ -16,6 +16,7 @@ from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.mouth import Mouth
 from backend.portrait.outlines import soften_outlines
 from backend.portrait.plate import make_plate
+from backend.portrait.refine import MouthRefiner, Predict
 from backend.portrait.shading import SkinShading
 from bfm.coefficients import FaceCoefficients
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
@@ -36,20 +37,26 @@ def _lay_over(foreground, background, out):
 
 
 class WarpRenderer:
-    """Renders one portrait; what does not change between frames is prepared once."""
+    """Renders one portrait; what does not change between frames is prepared once.
 
-    def __init__(self, portrait: Portrait, *, size: int | None = None) -> None:
+    refiner: a network and the side of its square, as load_refiner gives them; None: what is drawn stays as it is.
+    """
+
+    def __init__(
+        self, portrait: Portrait, *, size: int | None = None, refiner: tuple[Predict, int] | None = None
+    ) -> None:
         plate = make_plate(portrait, size)
         rest = find_seam(plate)
-        self._plate = plate = with_rest(plate, rest)
-        self._motion = FaceMotion(portrait, plate)
-        self._seal = LipSeal(self._motion, rest, plate)
+        self.plate = plate = with_rest(plate, rest)
+        self.motion = FaceMotion(portrait, plate)
+        self._seal = LipSeal(self.motion, rest, plate)
         self._lip_shape = LipShape(plate, rest)
         self._lip_fill = LipFill(plate, rest)
-        self._mesh = WarpMesh(plate, self._motion)
-        self._mouth = Mouth(plate, self._motion)
-        self._eyes = Eyes(plate, self._motion.rest_weights)
-        self._shading = SkinShading(plate, self._motion.rest_weights)
+        self._mesh = WarpMesh(plate, self.motion)
+        self._mouth = Mouth(plate, self.motion)
+        self._eyes = Eyes(plate, self.motion.rest_weights)
+        self._refiner = None if refiner is None else MouthRefiner(plate, self.motion, *refiner)
+        self._shading = SkinShading(plate, self.motion.rest_weights)
         self._roi = _box(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
@@ -66,7 +73,7 @@ class WarpRenderer:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Width and height in pixels, both even."""
-        height, width = self._plate.image.shape[:2]
+        height, width = self.plate.image.shape[:2]
         return width, height
 
     @property
@@ -76,18 +83,27 @@ class WarpRenderer:
 
     def render(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
         """Frame index of coefficients as (height, width, 3) uint8 RGB."""
-        moved = self._motion.at(
+        frame, moved, landmarks = self.render_parts(coefficients, index)
+        if self._refiner is not None:
+            self._refiner.apply(frame, moved, landmarks)
+        return frame
+
+    def render_parts(self, coefficients: FaceCoefficients, index: int) -> tuple[np.ndarray, MovedFace, np.ndarray]:
+        """Frame index of coefficients (height, width, 3) uint8 RGB before it is refined, its face, and where its
+        landmarks (478, 2) are.
+        """
+        moved = self.motion.at(
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
         landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
         self._redraw_skin(moved.weights, self._mouth.change(landmarks))
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        frame = self._plate.image.copy()
+        frame = self.plate.image.copy()
         soften_outlines(flow, warped, self._softened)
         _lay_over(self._softened, self._background, frame[self._roi])
         self._draw_mouth(frame, moved, landmarks)
-        return frame
+        return frame, moved, landmarks
 
     def _draw_mouth(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
         """The mouth's inside, over frame (height, width, 3) uint8."""

@@ -92,8 +92,14 @@ def face_tones(plate: Plate) -> FaceTones:
     inside = _pixels(plate.image, points[[*UPPER_LIP_RINGS[3], *reversed(LOWER_LIP_RINGS[3])]])
     return FaceTones(
         _between(skin, 30, 70), _between(skin, 75, 95), _between(lips, 30, 75), _between(eyes, 78, 95),
-        _between(inside, 70, 92) if len(inside) > 30 else None,
+        _enamel(inside) if len(inside) > 30 else None,
     )  # fmt: skip
+
+
+def _enamel(inside: np.ndarray) -> np.ndarray:
+    """Colour (3,) of what is bluest but for highlights among pixels (n, 3): teeth, not lips within the outline."""
+    first, last = np.percentile(inside[:, 2], [75, 95])
+    return inside[(inside[:, 2] >= first) & (inside[:, 2] <= last)].mean(axis=0)
 
 
 def _pixels(image: np.ndarray, outline: np.ndarray) -> np.ndarray:
