@@ -9,7 +9,7 @@ import numpy as np
 
 from bfm.rasterize import rasterize, vertex_normals
 
-N_DIRECTIONS = 64
+N_DIRECTIONS = 48
 _SIDE = 320
 """Pixels of a depth map."""
 _BIAS = 0.012

@@ -123,6 +123,32 @@ def test_lips_never_cross(model):
         assert lips.min() * MM > -0.5
 
 
+def test_the_skin_never_tears_or_turns_inside_out(model):
+    names = np.array(model.region_names)[model.regions]
+    quads = model.quads[np.isin(names[model.quads], ("skin", "scalp", "neck", "lips")).all(1)]
+    edges = np.unique(np.sort(np.concatenate([quads[:, [i, (i + 1) % 4]] for i in range(4)]), axis=1), axis=0)
+    rest, *posed = model.vertices(np.zeros(80), np.concatenate([np.zeros((1, 64), np.float32), random_faces(20)])) * MM
+    corners = quads[:, :3]
+    facing = np.cross(rest[corners[:, 1]] - rest[corners[:, 0]], rest[corners[:, 2]] - rest[corners[:, 0]])
+    for points in posed:
+        longer = np.linalg.norm(np.diff(points[edges], axis=1), axis=2) - np.linalg.norm(
+            np.diff(rest[edges], axis=1), axis=2
+        )
+        assert longer.max() < 8.0
+        turned = np.cross(points[corners[:, 1]] - points[corners[:, 0]], points[corners[:, 2]] - points[corners[:, 0]])
+        # Deep folds at the corners of the mouth may roll over.
+        assert ((facing * turned).sum(1) < 0).mean() < 0.03
+
+
+def test_quads_do_not_degenerate(model):
+    corners = model.mean[model.quads] * MM
+    names = np.array(model.region_names)[model.regions[model.quads[:, 0]]]
+    area = 0.5 * np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
+    face = (names == "skin") & (corners[:, :, 2].min(1) > -30.0)
+    assert np.percentile(area[face], 1) > 0.03
+    assert np.median(area[face]) < 6.0
+
+
 def test_mouth_close_alone_does_nothing(model):
     assert np.abs(landmarks(model, mouthClose=1.0) - landmarks(model)).max() < 1e-4
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_up_models import write_bfm2009
@@ -16,7 +18,7 @@ from backend.errors import InputError
 from backend.faces.models import find_model, guess_kind, import_model, known_models, write_front_of
 from backend.faces.preview import expressions_of, write_preview
 from backend.faces.views import PyrenderView, RasterView, ViewUnavailable, open_view, shading
-from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX
+from bfm.coefficients import ARKIT_CHANNELS, CHANNEL_INDEX, EXPRESSION_CHANNELS
 from bfm.sources.bfm2009 import read_front
 from bfm.sources.embedded import load_embedded_model
 from blender_addon.protocol.types import AnimationCurves, rest_rotations
@@ -86,11 +88,19 @@ def test_what_is_no_model_is_refused(licensed, models, tmp_path):
     assert not models.exists() or not list(models.iterdir())
 
 
-def view_of(drawing, *, size: int = SIZE):
+@cache
+def opened(drawing):
     try:
-        return drawing(load_embedded_model(), size=size)
+        return drawing(load_embedded_model(), size=SIZE)
     except ViewUnavailable as unavailable:
-        pytest.skip(f"pyrender does not draw on this machine: {unavailable}")
+        return str(unavailable)
+
+
+def view_of(drawing):
+    view = opened(drawing)
+    if isinstance(view, str):
+        pytest.skip(f"pyrender does not draw on this machine: {view}")
+    return view
 
 
 @pytest.mark.parametrize("drawing", [RasterView, PyrenderView])
@@ -136,6 +146,34 @@ def test_hollows_get_less_light():
     assert crown.min() > 0.95
     assert np.median(throat) < 0.6
     assert light[names == "scalp"].mean() > light[names == "sclera"].mean()
+
+
+def test_the_sheet_shows_every_channel_and_emotion(licensed, models, tmp_path, monkeypatch):
+    from backend.faces import sheet
+
+    poses = list(sheet._poses())
+    titles = [title.split(" +")[0] for title, _, _ in poses]
+    assert titles[:64] == list(EXPRESSION_CHANNELS) and {"happy", "angry", "contempt"} <= set(titles[64:])
+    assert all(weights.max() == pytest.approx(1.0) for _, weights, _ in poses[:64])
+    monkeypatch.setattr(sheet, "_poses", lambda: iter(poses[17:20]))
+    monkeypatch.setattr(sheet, "open_view", lambda *_args, **_named: (view_of(RasterView), "drawn for a test"))
+    assert sheet.write_sheet(load_embedded_model(), tmp_path / "sheet.png", size=SIZE) == "drawn for a test"
+    picture = cv2.imread(str(tmp_path / "sheet.png"))
+    assert picture.shape == (SIZE, SIZE * sheet.COLUMNS, 3)
+    squares = np.split(picture.astype(float), sheet.COLUMNS, axis=1)
+    assert np.abs(squares[0] - squares[1]).mean() > 1.0
+    with pytest.raises(InputError, match=r"\.jpg"):
+        sheet.write_sheet(load_embedded_model(), tmp_path / "sheet.jpg")
+    import_model(licensed, name="mine")
+    with pytest.raises(InputError, match="no named channels"):
+        sheet.write_sheet(find_model("mine"), tmp_path / "mine.png")
+
+
+def test_models_without_common_channels_are_not_compared(licensed, models):
+    import_model(licensed, name="mine")
+    refused = CliRunner().invoke(app, ["model", "compare", "mine"])
+    assert refused.exit_code != 0
+    assert "no named channels" in str(refused.exception) + refused.output
 
 
 def test_curves_play_by_name_or_by_solving(licensed, models, curves):

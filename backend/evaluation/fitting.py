@@ -19,7 +19,7 @@ from backend.native_logs import held_back
 from bfm.camera import camera_for_image
 from bfm.fitting import FittedFace, average_residual, fit_landmarks
 from bfm.model import FaceModel
-from bfm.sequence import fit_sequence
+from bfm.sequence import FittedSequence, fit_sequence
 from bfm.sources.embedded import load_embedded_model
 
 PARTS = 5
@@ -89,7 +89,7 @@ def variances(clips: list[ClipFit], portraits: list[PortraitFit]) -> tuple[float
     return float(within) * 1e4, float(between) * 1e4
 
 
-def _neutral(model: FaceModel, fit: FittedFace) -> np.ndarray:
+def _neutral(model: FaceModel, fit: FittedFace | FittedSequence) -> np.ndarray:
     """Landmarks (478, 3) dm of a fitted identity at rest."""
     return model.landmark_mean + np.tensordot(fit.identity, model.landmark_identity, 1)
 
@@ -122,16 +122,12 @@ def report(files: list[Path]) -> None:
         clips = [fit_clip(model, video) for video in videos]
     console.print(_portrait_table(portraits))
     if clips:
-        console.print(_clip_table(clips, _neutral_distance(model)))
+        console.print(_clip_table(clips))
     if len(clips) + len(portraits) > 2 and clips:
         within, between = variances(clips, portraits)
         verdict = "reached" if within <= WITHIN_SHARE * between else "not reached"
         console.print(f"identity within a clip: {within:.2f} mm², between people: {between:.2f} mm²")
         console.print(f"share: {within / between:.1%} (at most {WITHIN_SHARE:.0%}: {verdict})")
-
-
-def _neutral_distance(model: FaceModel) -> float:
-    return float(np.linalg.norm(model.landmark_mean[468] - model.landmark_mean[473]))
 
 
 def _portrait_table(portraits: list[PortraitFit]) -> Table:
@@ -144,7 +140,7 @@ def _portrait_table(portraits: list[PortraitFit]) -> Table:
     return table
 
 
-def _clip_table(clips: list[ClipFit], _eyes: float) -> Table:
+def _clip_table(clips: list[ClipFit]) -> Table:
     table = Table(title=f"clips, each fitted in {PARTS} parts")
     for heading in ("clip", "fitted", "identity from part to part, mm"):
         table.add_column(heading, justify="left" if heading == "clip" else "right")
