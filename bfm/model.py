@@ -143,7 +143,8 @@ class FaceModel:
         """All vertices (n_frames, n_vertices, 3) dm of identity (80,) sd and expression (n_frames, 64) sd."""
         coupled = self.coupled(expression)
         face = self.mean + np.tensordot(self._identity(identity), self.identity_basis, 1)
-        posed = face + np.tensordot(coupled, self.expression_basis, 1)
+        posed = np.tensordot(coupled, self.expression_basis, 1)
+        posed += face
         return close(posed, self._posed_landmarks(identity, coupled)[1], self.contact_weights)
 
     def _posed_landmarks(self, identity: np.ndarray, coupled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,14 @@
 """The embedded head: shapes, units, symmetry, contacts, and what every channel must and must not do."""
 
+import cv2
 import numpy as np
 import pytest
 
 from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_CHANNELS, FULL_ACTIVATION_SD
 from bfm.contact import LIP_PAIRS, gaps
 from bfm.errors import FaceModelError
-from bfm.landmarks import LEFT_IRIS
+from bfm.landmarks import LEFT_IRIS, LOWER_LIP_RINGS, UPPER_LIP_RINGS
+from bfm.rasterize import rasterize
 from bfm.sources import embedded
 from bfm.sources.building.anthropometry import FACE_SPREAD, HEAD_BREADTH, HEAD_LENGTH, N_MODES
 from bfm.sources.embedded import load_embedded_model
@@ -138,6 +140,31 @@ def test_the_skin_never_tears_or_turns_inside_out(model):
         turned = np.cross(points[corners[:, 1]] - points[corners[:, 0]], points[corners[:, 2]] - points[corners[:, 0]])
         # Deep folds at the corners of the mouth may roll over.
         assert ((facing * turned).sum(1) < 0).mean() < 0.03
+
+
+def test_teeth_and_gums_stay_behind_the_lips(model):
+    names = np.array(model.region_names)[model.regions[model.triangles[:, 0]]]
+    inside = np.isin(names, ("teeth", "gums", "tongue"))
+    side = 240  # pixels across 90 mm
+    for name in EXPRESSION_CHANNELS:
+        if name.startswith("tongue"):
+            continue
+        vertices = model.vertices(np.zeros(80), pose(**{name: 1.0}))[0] * MM
+        points = model.landmark_positions(np.zeros(80), pose(**{name: 1.0}))[0] * MM
+
+        def on_picture(places):
+            return (places[..., :2] - (0.0, -75.0)) * [1.0, -1.0] * side / 90.0 + side / 2
+
+        seen = np.column_stack([on_picture(vertices), -vertices[:, 2]])
+        triangle = rasterize(seen, model.triangles, height=side, width=side).triangle
+        shown = (triangle >= 0) & inside[triangle]
+        rim = UPPER_LIP_RINGS[3] + LOWER_LIP_RINGS[3][::-1]
+        mouth = np.zeros((side, side), np.uint8)
+        outline = np.round(on_picture(points[list(rim)])).astype(np.int32)
+        cv2.fillPoly(mouth, [outline], 1)
+        cv2.polylines(mouth, [outline], True, 1, thickness=9)
+        astray = shown & (mouth == 0)
+        assert astray.sum() == 0, (name, int(astray.sum()))
 
 
 def test_quads_do_not_degenerate(model):

@@ -162,8 +162,8 @@ def test_the_sheet_shows_every_channel_and_emotion(licensed, models, tmp_path, m
     assert picture.shape == (SIZE, SIZE * sheet.COLUMNS, 3)
     squares = np.split(picture.astype(float), sheet.COLUMNS, axis=1)
     assert np.abs(squares[0] - squares[1]).mean() > 1.0
-    with pytest.raises(InputError, match=r"\.jpg"):
-        sheet.write_sheet(load_embedded_model(), tmp_path / "sheet.jpg")
+    with pytest.raises(InputError, match=r"\.gif"):
+        sheet.write_sheet(load_embedded_model(), tmp_path / "sheet.gif")
     import_model(licensed, name="mine")
     with pytest.raises(InputError, match="no named channels"):
         sheet.write_sheet(find_model("mine"), tmp_path / "mine.png")

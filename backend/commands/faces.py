@@ -122,7 +122,7 @@ def preview(
 @model.command()
 def sheet(
     name: Annotated[str, typer.Argument(help="A model's name, or the path of one.")] = "embedded",
-    out: Annotated[Path, typer.Option("--out", help="The picture, .png.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option("--out", help="The picture, .png or .jpg.")] = Path("sheet.png"),
     size: Annotated[int, typer.Option(help="Pixels of each square.")] = 240,
 ) -> None:
     """Draw every named channel at full activation, and the emotions, on one contact sheet."""

@@ -14,6 +14,7 @@ from bfm.facs import EMOTION_AU_INTENSITIES, emotion_weights
 from bfm.model import FaceModel
 
 COLUMNS = 8
+SUFFIXES = (".png", ".jpg")
 TURN = np.radians(12.0)
 """The head is turned so that the side that a channel moves is seen."""
 CLOSE_UP = 1.9
@@ -23,7 +24,7 @@ _ONE_SIDED = ("contempt",)
 
 
 def write_sheet(model: FaceModel, out: Path, *, size: int = 240) -> str:
-    """Writes the contact sheet of a model with named channels as .png; gives in words what drew it.
+    """Writes the contact sheet of a model with named channels as a picture; gives in words what drew it.
 
     size: pixels of each square. Raises InputError for a model without named channels and for another suffix.
     """
@@ -31,8 +32,8 @@ def write_sheet(model: FaceModel, out: Path, *, size: int = 240) -> str:
 
     from backend.delivery import staged
 
-    if out.suffix.lower() != ".png":
-        raise InputError(f"A contact sheet is written as .png, not as '{out.suffix}'.")
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"A contact sheet is written as {' or '.join(SUFFIXES)}, not as '{out.suffix}'.")
     if model.expression_names[: len(EXPRESSION_CHANNELS)] != EXPRESSION_CHANNELS:
         raise InputError(f"The face model '{model.name}' has no named channels to show: use the embedded head or ICT.")
     view, drawn = open_view(model, size=size, zoom=CLOSE_UP)

@@ -135,7 +135,7 @@ def _gum(arch: dict, *, up: float) -> tuple[np.ndarray, np.ndarray]:
         (13.2, -1.0), (14.0, -4.5), (14.0, -8.0), (9.0, -8.0),
     ):  # fmt: skip
         # The lower gum lies deeper: the hollow under the lower lip is close.
-        deeper = np.where(np.asarray(height) > 10.0, 1.9, 0.0) if up < 0 else 0.0
+        deeper = 2.2 * np.clip((np.asarray(height) - 7.0) / 2.5, 0.0, 1.0) if up < 0 else 0.0
         flat = at + normal * np.broadcast_to(out - deeper, arc.shape)[:, None]
         y = np.broadcast_to(arch["edge"] + up * height, arc.shape)
         rows.append(np.stack([flat[:, 0], y, flat[:, 1] + arch["front"]], axis=1))
