@@ -11,6 +11,7 @@ import typer
 from backend.commands import curves as curve_commands
 from backend.commands import faces as face_commands
 from backend.commands import learning as learning_commands
+from backend.commands import weights as weight_commands
 from backend.commands.batch import batch
 from backend.commands.curves import read_strengths
 from backend.commands.scripts import read_script
@@ -183,6 +184,7 @@ def demo(out: OutFolder = Path("demo")) -> None:
 curve_commands.add_to(app)
 learning_commands.add_to(app)
 face_commands.add_to(app)
+weight_commands.add_to(app)
 
 
 def _options(fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_seed, script, streaming):

@@ -73,8 +73,8 @@ class DenseMotion(nn.Module):
     def candidates(self, compressed: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """Where voxels come from under each motion (B, 16, 16, H, W, 3): the identity first."""
         grid = coordinate_grid(compressed.shape[2:], source)
-        shift = F.pad(source - driving, (0, 0, 1, 0))
-        return grid + shift[:, :, None, None, None, :]
+        moved = grid - driving[:, :, None, None, None, :] + source[:, :, None, None, None, :]
+        return torch.cat([grid.expand(len(moved), 1, *grid.shape), moved], dim=1)
 
     def _evidence(self, compressed: Tensor, motions: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """Per motion the difference of the key points' heat maps and the moved source (B, 16 * 5, 16, H, W)."""
