@@ -93,7 +93,7 @@ def test_every_published_layout_is_recognised(file, tmp_path):
         else:
             entries = {key: e["shape"] for key, e in case(CASES[part.network]).manifest["state_dict"].items()}
         # One number behind every array: the files stay small.
-        state = {f"{part.prefix}{key}": torch.zeros(1).expand(shape) for key, shape in entries.items()}
+        state = {f"{part.prefix}{key}": torch.zeros(()).expand(shape) for key, shape in entries.items()}
         held |= state if part.key is None else {part.key: state}
     if not file.file.endswith(".safetensors"):
         torch.save(held | ({} if file.parts[0].key is None else {"epoch": 3}), tmp_path / file.file)
