@@ -67,7 +67,7 @@ def render(
     emotion: Emotion = "neutral:0",
     fps: FrameRate = 25.0,
     size: Size = None,
-    renderer: Annotated[str, typer.Option(help="Renderer: warp.")] = "warp",
+    renderer: Annotated[str, typer.Option(help="Renderer: warp, facevid2vid or eamm.")] = "warp",
     pose: Pose = "natural",
     layer: Layer = None,
     mute: Mute = None,
@@ -88,12 +88,15 @@ def render(
     """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
     from backend.commands.shots import render_to_folder
 
+    pose, poses = ("natural", pose) if pose.startswith("video:") or pose.endswith(".npy") else (pose, None)
     options = _options(
         fps, size, pose, layer, seed, start, end, renderer, mute=mute, layer_seed=layer_seed,
         script=read_script(transcript, language, phones), streaming=streaming,
     )  # fmt: skip
     marking = _marking(unmarked, certificate, certificate_key, consent)
-    render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking)
+    render_to_folder(
+        portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking, poses=poses
+    )
 
 
 @app.command()

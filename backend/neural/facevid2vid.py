@@ -51,7 +51,6 @@ class FaceVid2VidRenderer:
             image = torch.from_numpy(self._square).permute(2, 0, 1)[None].float() / 255
             self._canonical = detector(image)
             self._features = self._generator.encode(image.to(self._device))
-        self.notices: tuple[str, ...] = ()
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -59,9 +58,10 @@ class FaceVid2VidRenderer:
         height, width = self._plate.image.shape[:2]
         return width, height
 
-    def frames(self, coefficients: FaceCoefficients) -> Iterator[np.ndarray]:
-        """Every frame of coefficients (H, W, 3) uint8 RGB, in order; one batch is computed ahead of what is taken."""
-        source, driving = self._keypoints(coefficients)
+    def frames(self, source: Tensor, driving: Tensor) -> Iterator[np.ndarray]:
+        """Frames (H, W, 3) uint8 RGB with the key points driving (n_frames, 15, 3) in place of source (1, 15, 3), in
+        order, a batch at a time.
+        """
         batch = GPU_BATCH if self._device.type == "cuda" else BATCH
         for first in range(0, len(driving), batch):
             with torch.inference_mode():
@@ -70,10 +70,9 @@ class FaceVid2VidRenderer:
             for picture in pictures.float().permute(0, 2, 3, 1).cpu().numpy():
                 yield self._crop.paste(self._plate.image, picture)
 
-    def _keypoints(self, coefficients: FaceCoefficients) -> tuple[Tensor, Tensor]:
-        """Key points of the source (1, 15, 3) and of every frame (n_frames, 15, 3)."""
+    def keypoints(self, coefficients: FaceCoefficients) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        """Key points of the source (1, 15, 3) and of every frame (n_frames, 15, 3), and notices for the user."""
         given = drive(self._portrait, self._square, self._square_landmarks, coefficients)
-        self.notices = given.notices
         source, frames = given.packed(self._order)
         with torch.inference_mode():
             rest = self._mapping(windows(torch.from_numpy(source)))
@@ -81,7 +80,8 @@ class FaceVid2VidRenderer:
             parts = [self._mapping(part) for part in moving.split(256)]
             motion = HeadMotion(*(torch.cat([getattr(p, name) for p in parts]) for name in HeadMotion.__annotations__))
             at_rest = head_pose.transform(self._canonical, rest)
-            return at_rest, head_pose.transform(self._canonical.expand(len(frames), -1, -1), motion)
+            driving = head_pose.transform(self._canonical.expand(len(frames), -1, -1), motion)
+        return at_rest, driving, given.notices
 
 
 def network_size(side: int) -> int:
