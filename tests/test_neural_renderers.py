@@ -216,6 +216,26 @@ def test_eamm_follows_speech_poses_and_emotion(networks, portrait):
         renderer.keypoints(Waveform(speech.samples[:1000], 16000), poses=ahead, emotion=None)
 
 
+def test_an_emotion_video_shows_the_face_without_its_mouth(astronaut, tmp_path):
+    import av
+
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("libx264", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
+        for _ in range(8):
+            box.mux(stream.encode(av.VideoFrame.from_ndarray(astronaut, format="rgb24")))
+        box.mux(stream.encode())
+    film = eamm.emotion_frames(path)
+    assert film.shape == (4, 256, 256, 3)
+    change = np.abs(film[0].astype(int) - film[1]).mean(2)
+    assert change[:110].mean() < 3
+    assert change[150:185, 110:140].mean() > 40
+    rows = eamm.read_poses(f"video:{path}")
+    assert rows.shape[1] == 6
+    assert np.isfinite(rows).all()
+
+
 def test_poses_that_cannot_be_used_are_named(tmp_path):
     np.save(tmp_path / "narrow.npy", np.zeros((4, 3)))
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

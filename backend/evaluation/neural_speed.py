@@ -114,9 +114,8 @@ def _compared(
 ) -> dict[str, tuple[float, float]]:
     """Differences of every stage on the first frame, each fed with the published stage before it, and of all images."""
     before = stages[0]
-    dtype = next(fast.parameters()).dtype
-    ours = _stages(fast, image.to(dtype), source.to(dtype), driving[:1].to(dtype))
-    ours["image"] = fast.decoder(before["warped"].to(dtype))
+    ours = _stages(fast, image, source, driving[:1])
+    ours["image"] = fast.decoder(before["warped"])
     found = {name: _difference(ours[name], value) for name, value in before.items()}
     whole = torch.cat([stage["image"] for stage in stages])
     return found | {"all frames": _difference(pictures, whole)}

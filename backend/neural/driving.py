@@ -54,7 +54,8 @@ def drive(portrait: Portrait, crop_image: np.ndarray, crop_landmarks: np.ndarray
         network = load_network("reconstruction")
     except MissingWeightsError:
         network = None
-    change, rest = _basel_expression(portrait, shot, network and (network, digest), notices)
+    known = None if network is None else (network, digest)
+    change, rest = _basel_expression(portrait, shot, known, notices)
     source = _fitted(portrait, rest) if network is None else _reconstructed(network, placed.crop(crop_image))
     source["crop"] = np.float32([placed.scale, placed.x, placed.y])
     frames = {

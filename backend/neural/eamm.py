@@ -101,8 +101,7 @@ def emotion_frames(video: Path, *, seed: int = 0) -> np.ndarray:
 
     Raises InputError where the file is no video or shows no face.
     """
-    from backend.tracking.frames import read_frames
-    from backend.tracking.tracker import track_landmarks
+    from backend.tracking.frames import read_frames, track_landmarks
 
     track = track_landmarks(video)
     index = load_embedded_model().landmarks_68

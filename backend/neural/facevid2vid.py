@@ -64,10 +64,12 @@ class FaceVid2VidRenderer:
         """
         batch = GPU_BATCH if self._device.type == "cuda" else BATCH
         for first in range(0, len(driving), batch):
+            points = driving[first : first + batch].to(self._device)
+            # Batches of one size: another would be compiled anew on a CUDA device.
+            full = points[torch.arange(batch).clamp(max=len(points) - 1)] if self._device.type == "cuda" else points
             with torch.inference_mode():
-                points = driving[first : first + batch].to(self._device)
-                pictures = self._generator(self._features, source.to(self._device).expand_as(points), points)
-            for picture in pictures.float().permute(0, 2, 3, 1).cpu().numpy():
+                pictures = self._generator(self._features, source.to(self._device).expand_as(full), full)
+            for picture in pictures[: len(points)].float().permute(0, 2, 3, 1).cpu().numpy():
                 yield self._crop.paste(self._plate.image, picture)
 
     def keypoints(self, coefficients: FaceCoefficients) -> tuple[Tensor, Tensor, tuple[str, ...]]:

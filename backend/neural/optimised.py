@@ -2,7 +2,8 @@
 
 Spectral norm becomes plain weights, batch norm goes into the convolution before it, scale and shift of an adaptive norm
 come from one convolution, convolutions over enlarged guides run at the guide's own size, and wide 3x3 convolutions run
-as Winograd's. On a CUDA device the whole runs in bfloat16 through torch.compile with CUDA graphs.
+as Winograd's. On a CUDA device convolutions run in bfloat16, positions stay in float32, and torch.compile makes CUDA
+graphs of the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from backend.models.blocks import ConvBlock
 from backend.models.facevid2vid.decoder import SLOPE, AdaptiveBlock, AdaptiveDecoder, AdaptiveNorm
-from backend.models.facevid2vid.generator import Generator
+from backend.models.facevid2vid.generator import Generator, SourceFeatures
 from backend.neural.winograd import EnlargingConv, WinogradConv
 
 LEAST_WINOGRAD = 128  # channels on the narrower side
@@ -25,10 +26,19 @@ def optimised(generator: Generator, device: torch.device) -> Generator:
     """A generator of the same results for inference on a device; the one given is used up."""
     folded(generator)
     if device.type == "cuda":
-        generator = generator.to(device, torch.bfloat16)
-        generator.forward = torch.compile(generator.forward, mode="reduce-overhead")
-        return generator
+        return _on_cuda(generator.to(device))
     generator.decoder = FastDecoder(generator.decoder)
+    return generator
+
+
+def _on_cuda(generator: Generator) -> Generator:
+    plain = generator.forward
+
+    def forward(features: SourceFeatures, source: Tensor, driving: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return plain(features, source, driving)
+
+    generator.forward = torch.compile(forward, mode="reduce-overhead")
     return generator
 
 

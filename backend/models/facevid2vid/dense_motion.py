@@ -39,6 +39,12 @@ class Motion:
     occlusion: Tensor
 
 
+def deformation(mask: Tensor, motions: Tensor) -> Tensor:
+    """The weighed motion (B, 16, H, W, 3) of candidates (B, 16, 16, H, W, 3) by their shares (B, 16, 16, H, W)."""
+    kept = torch.where(mask < MASK_THRESHOLD, 0.0, mask)
+    return torch.einsum("bkdhw,bkdhwc->bdhwc", kept, motions)
+
+
 class DenseMotion(nn.Module):
     """Candidate motions (none, and one per key point), weighed per voxel by a 3D hourglass."""
 
@@ -66,9 +72,7 @@ class DenseMotion(nn.Module):
         motions = self.candidates(compressed, source, driving)
         x = self.refine(self.hourglass(self._evidence(compressed, motions, source, driving)))
         mask = self.mask(x).softmax(dim=1)
-        kept = torch.where(mask < MASK_THRESHOLD, 0.0, mask)
-        deformation = torch.einsum("bkdhw,bkdhwc->bdhwc", kept, motions)
-        return Motion(deformation, mask, self.occlusion(x.flatten(1, 2)).sigmoid())
+        return Motion(deformation(mask, motions), mask, self.occlusion(x.flatten(1, 2)).sigmoid())
 
     def candidates(self, compressed: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """Where voxels come from under each motion (B, 16, 16, H, W, 3): the identity first."""
