@@ -27,7 +27,7 @@ from bfm.sources.embedded import load_embedded_model
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import Waveform
 
-N_FRAMES = 6
+N_FRAMES = 3
 
 
 class Reader(nn.Module):
@@ -46,11 +46,13 @@ class Reader(nn.Module):
 def small_networks() -> dict[str, nn.Module]:
     """Every network of both renderers, narrow."""
     torch.manual_seed(0)
-    motion = DenseMotionConfig(width=4, max_width=16)
+    motion = DenseMotionConfig(width=4, max_width=16, feature_channels=8)
     points = eamm_keypoints.KeypointConfig(width=4, max_width=16)
     reading = eamm_keypoints.KeypointConfig()
     made = {
-        "facevid2vid.generator": generator.Generator(generator.GeneratorConfig(width=16, n_residual=1, motion=motion)),
+        "facevid2vid.generator": generator.Generator(
+            generator.GeneratorConfig(width=8, volume_channels=8, n_residual=1, motion=motion)
+        ),
         "facevid2vid.keypoints": keypoints.KeypointDetector(keypoints.KeypointDetectorConfig(width=4, max_width=16)),
         "facevid2vid.mapping": mapping.MappingNet(mapping.MappingConfig(70, width=32)),
         "facevid2vid.mapping_emotion": mapping.MappingNet(mapping.MappingConfig(230, width=32)),
@@ -84,8 +86,8 @@ def networks(monkeypatch, tmp_path):
     monkeypatch.setattr(
         driving, "source_of", lambda name: SimpleNamespace(stored_sha256="0" * 64) if load(name) else None
     )
-    monkeypatch.setattr(calibration, "N_MIXES", 8)
-    monkeypatch.setattr(calibration.calibrate, "__kwdefaults__", {"model": None, "n_mixes": 8})
+    known = calibration.Calibration(0.3 * np.eye(64, dtype=np.float32), 0.25)
+    monkeypatch.setattr(driving, "kept_calibration", lambda network, digest: known)
     return made
 
 
@@ -171,8 +173,9 @@ def test_without_the_reconstruction_network_something_is_said(networks, portrait
         renderer.keypoints(shot(portrait))
 
 
-def test_calibration_is_kept_and_tells_its_error(networks):
+def test_calibration_is_kept_and_tells_its_error(networks, monkeypatch):
     reader = networks["reconstruction"]
+    monkeypatch.setattr(calibration.calibrate, "__kwdefaults__", {"model": None, "n_mixes": 8})
     made = calibration.kept_calibration(reader, "a" * 64)
     assert made.matrix.shape == (64, 64)
     assert 0.0 < made.error < 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ def report(*, size: int = 256, n_frames: int = 4) -> None:
     seconds = f"{measured.half_seconds:.3f} s per frame"
     console.print(f"    bfloat16: differs by {largest:.1e} at most, {mean:.1e} on the mean; {seconds}")
     if device == "cuda":
-        console.print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
+        console.print(f"memory of the device: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
+    else:
+        console.print(f"memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
 def _generator() -> Generator:
