@@ -11,6 +11,7 @@ import typer
 from backend.commands import curves as curve_commands
 from backend.commands import faces as face_commands
 from backend.commands import learning as learning_commands
+from backend.commands import weights as weight_commands
 from backend.commands.batch import batch
 from backend.commands.curves import read_strengths
 from backend.commands.scripts import read_script
@@ -66,7 +67,7 @@ def render(
     emotion: Emotion = "neutral:0",
     fps: FrameRate = 25.0,
     size: Size = None,
-    renderer: Annotated[str, typer.Option(help="Renderer: warp.")] = "warp",
+    renderer: Annotated[str, typer.Option(help="Renderer: warp, facevid2vid or eamm.")] = "warp",
     pose: Pose = "natural",
     layer: Layer = None,
     mute: Mute = None,
@@ -87,12 +88,15 @@ def render(
     """Render a portrait that speaks: video.mp4, curves.json, coefficients.npz and settings.json in a folder."""
     from backend.commands.shots import render_to_folder
 
+    pose, poses = ("natural", pose) if pose.startswith("video:") or pose.endswith(".npy") else (pose, None)
     options = _options(
         fps, size, pose, layer, seed, start, end, renderer, mute=mute, layer_seed=layer_seed,
         script=read_script(transcript, language, phones), streaming=streaming,
     )  # fmt: skip
     marking = _marking(unmarked, certificate, certificate_key, consent)
-    render_to_folder(portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking)
+    render_to_folder(
+        portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking, poses=poses
+    )
 
 
 @app.command()
@@ -183,6 +187,7 @@ def demo(out: OutFolder = Path("demo")) -> None:
 curve_commands.add_to(app)
 learning_commands.add_to(app)
 face_commands.add_to(app)
+weight_commands.add_to(app)
 
 
 def _options(fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_seed, script, streaming):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.provenance.label import Label, Marking, label_shot, sign_video
+from backend.renderers import Scene, check_renderer
 from blender_addon.protocol.options import Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
@@ -29,12 +30,16 @@ SILENCE_ACTIVITY = 0.05  # an articulation that never exceeds this heard no spee
 
 @dataclass(frozen=True)
 class Shot:
-    """What to make: a portrait (path or an image file's bytes; None for curves alone), sound, emotion and options."""
+    """What to make: a portrait (path or an image file's bytes; None for curves alone), sound, emotion and options.
+
+    poses: 'video:FILE' or a pose tracker's file, for renderers that follow one.
+    """
 
     portrait: Path | bytes | None
     audio: Path | bytes
     emotion: EmotionTrack | EmotionVideo
     options: ShotOptions
+    poses: str | None = None
 
 
 class ShotSink(Protocol):
@@ -77,6 +82,7 @@ def run_shot(
 
     notices: list[str] = []
     options = shot.options
+    check_renderer(options)
     stage = _stages(sink)
     stage("listening")
     waveform = load_waveform(shot.audio, start=options.start, end=options.end)
@@ -102,7 +108,8 @@ def run_shot(
         label = label_shot(
             shot.portrait, shot.audio, emotion=shot.emotion, options=options, marking=marking or Marking.chosen()
         )
-        render_video(portrait, coefficients, shot.audio, options=options, sink=sink, video_path=video_path, label=label)
+        scene = Scene(portrait, coefficients, shot.audio, options, emotion=shot.emotion, poses=shot.poses)
+        render_video(scene, sink=sink, video_path=video_path, label=label)
     return ShotResult(coefficients, curves, tuple(notices))
 
 
@@ -126,7 +133,7 @@ def rerender(
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )
-    render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path, label=label)
+    render_video(Scene(portrait, coefficients, audio, options), sink=sink, video_path=video_path, label=label)
     return coefficients
 
 
@@ -224,31 +231,31 @@ def make_coefficients(performance: Performance, portrait: Portrait | None) -> Fa
     )
 
 
-def render_video(
-    portrait: Portrait, coefficients: FaceCoefficients, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
-    video_path: Path, label: Label | None = None,
-) -> None:  # fmt: skip
-    """Renders every frame of the coefficients into the video at video_path, with the sound of the shot, and labels it.
+def render_video(scene: Scene, *, sink: ShotSink, video_path: Path, label: Label | None = None) -> None:
+    """Renders every frame of a scene into the video at video_path, with the sound of the shot, and labels it.
 
     The mark goes into what is encoded, not into the frames that the sink gets; the manifest is signed last.
     """
-    from backend.portrait.renderer import WarpRenderer
+    from backend.renderers import render
     from backend.video import VideoWriter
 
-    renderer = WarpRenderer(portrait, size=options.size)
-    width, height = renderer.frame_size
+    coefficients, options = scene.coefficients, scene.options
+    rendering = render(scene)
+    for notice in rendering.notices:
+        sink.notice(notice)
+    width, height = rendering.frame_size
     label = None if label is None else label.of(coefficients)
     with VideoWriter(
         video_path,
         width=width,
         height=height,
         frame_rate=coefficients.frame_rate,
-        audio=audio,
+        audio=scene.audio,
         start=options.start,
         end=options.end,
         mark=None if label is None else label.watermark(coefficients.frame_rate).apply,
     ) as writer:
-        for index, image in enumerate(_frames(renderer.render, coefficients)):
+        for index, image in enumerate(rendering.frames):
             writer.write(image)
             sink.frame(index, image)
             sink.progress("rendering", index + 1, coefficients.n_frames)
@@ -258,14 +265,6 @@ def render_video(
         sink.progress("signing", 0, 0)
         sign_video(video_path, label)
     sink.video(video_path)
-
-
-def _frames(
-    render: Callable[[FaceCoefficients, int], np.ndarray], coefficients: FaceCoefficients
-) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) uint8 in order."""
-    for index in range(coefficients.n_frames):
-        yield render(coefficients, index)
 
 
 def _stages(sink: ShotSink) -> Callable[[str], None]:

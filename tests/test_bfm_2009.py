@@ -10,7 +10,7 @@ import pytest
 from made_up_models import write_bfm2009
 from scipy.io import loadmat, savemat
 
-from bfm.camera import Camera, project, rotation_matrix
+from bfm.camera import CAMERA_DISTANCE, Camera, project, rotation_matrix
 from bfm.errors import FaceModelError
 from bfm.lighting import harmonics, lit_colors
 from bfm.sources.bfm2009 import prepare_front, read_front, write_front
@@ -64,6 +64,24 @@ def test_pose_light_and_projection_equal_the_published_ones(reference):
     assert_published(reference, "face_proj", upright)
     assert_published(reference, "landmarks", upright[:, front.keypoints])
     assert_published(reference, "face_vertex_camera", np.concatenate([moved[..., :2], seen[..., 2:]], axis=-1))
+
+
+@pytest.mark.shared
+def test_the_render_without_rotation_equals_the_published_one(reference):
+    coefficients, _, _, front = reference
+    camera = Camera(1015.0, 112.0, 112.0)
+    matrix = [[camera.focal, 0, 0], [0, camera.focal, 0], [camera.center_x, camera.center_y, 1]]
+    assert_published(reference, "persc_proj", np.array(matrix))
+    shape = front.shape(coefficients[:, IDENTITY], coefficients[:, EXPRESSION])
+    # Theirs turns z towards the camera before it computes normals: they are mirrored.
+    seen = shape * [1, 1, -1] + [0, 0, CAMERA_DISTANCE]
+    assert_published(reference, "render_woRotation_vertex", seen)
+    colors = lit_colors(front.texture(coefficients[:, TEXTURE]), front.normals(seen), coefficients[:, LIGHTING])
+    assert_published(reference, "render_woRotation_color", colors)
+    still = np.zeros((len(shape), 3))
+    points = project(shape[:, front.keypoints], still, still, camera)
+    upright = np.stack([points[..., 0], 224.0 - points[..., 1]], axis=-1)
+    assert_published(reference, "render_woRotation_landmark", upright)
 
 
 @pytest.mark.shared

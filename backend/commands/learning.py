@@ -242,3 +242,16 @@ def evaluate_speed(
     from backend.evaluation.speed import report
 
     report(seconds, tuple(size or (256, 512)))
+
+
+@evaluate.command(name="neural")
+def evaluate_neural(
+    size: Annotated[int, typer.Option(help="Pixels of the square picture, a multiple of 128.")] = 256,
+    frames: Annotated[int, typer.Option(help="Frames to render.")] = 4,
+) -> None:
+    """Time face-vid2vid beside the same network frame by frame as published; say how far they differ."""
+    from backend.evaluation.neural_speed import report
+
+    if size % 128 or not 128 <= size <= 1024 or not 1 <= frames <= 1000:
+        raise InputError(f"The size should be 128 to 1024 in steps of 128 and frames 1-1000, got {size} and {frames}.")
+    report(size=size, n_frames=frames)

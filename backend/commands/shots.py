@@ -23,10 +23,16 @@ def render_to_folder(
     options: ShotOptions,
     backend: str | None = None,
     marking: Marking | None = None,
+    poses: str | None = None,
 ) -> tuple[Path, ...]:
-    """Renders a shot into a folder and names the files that it wrote; a backend labels with its own certificate."""
+    """Renders a shot into a folder and names the files that it wrote; a backend labels with its own certificate.
+
+    poses: 'video:FILE' or a pose tracker's file, which the renderer eamm follows.
+    """
     marking = marking or Marking.chosen()
-    shot = Shot(portrait, audio, read_emotion(emotion), options)
+    if poses is not None and (options.renderer != "eamm" or backend is not None):
+        raise InputError(f"Poses from '{poses}' are followed by --renderer eamm here alone: use natural or still.")
+    shot = Shot(portrait, audio, read_emotion(emotion), options, poses)
     with staged(out) as folder, ConsoleSink() as sink:
         if backend is None:
             result = run_shot(shot, sink, video_path=folder / VIDEO, marking=marking)

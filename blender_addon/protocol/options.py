@@ -9,7 +9,7 @@ from .errors import InputError
 from .types import Phone
 
 LAYERS = ("lips", "emotion", "brows", "blinks", "gaze", "head")
-RENDERERS = ("warp",)
+RENDERERS = ("warp", "facevid2vid", "eamm")
 POSES = ("natural", "still")
 HEARINGS = ("whole", "streaming")
 MAX_STRENGTH = 2.0

@@ -1,0 +1,119 @@
+"""The renderers by name: what each needs, and how it makes a portrait's frames from a shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backend.errors import InputError
+
+if TYPE_CHECKING:
+    from backend.inference.emotion_video import EmotionVideo
+    from backend.portrait.analysis import Portrait
+    from bfm.coefficients import FaceCoefficients
+    from blender_addon.protocol.options import ShotOptions
+    from blender_addon.protocol.types import EmotionTrack
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a renderer may look at: the portrait, the shot's coefficients, its sound, emotion and poses ('video:FILE' or
+    a file, None: none given).
+    """
+
+    portrait: Portrait
+    coefficients: FaceCoefficients
+    audio: Path | bytes
+    options: ShotOptions
+    emotion: EmotionTrack | EmotionVideo | None = None
+    poses: str | None = None
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """frame_size: width and height, both even; frames (H, W, 3) uint8 RGB as they are made; notices for the user."""
+
+    frame_size: tuple[int, int]
+    frames: Iterator[np.ndarray]
+    notices: tuple[str, ...] = ()
+
+
+# Renderer → the networks that it cannot do without; one name of each group.
+NEEDED = {
+    "warp": (),
+    "facevid2vid": (
+        ("facevid2vid.generator",),
+        ("facevid2vid.keypoints",),
+        ("facevid2vid.mapping", "facevid2vid.mapping_emotion", "facevid2vid.mapping_crop"),
+    ),
+    "eamm": (
+        ("eamm.generator",), ("eamm.keypoints",), ("eamm.audio_features",), ("eamm.audio_keypoints",),
+        ("eamm.emotion",),
+    ),
+}  # fmt: skip
+
+
+def check_renderer(options: ShotOptions) -> None:
+    """Raises InputError, before any work is done, where a renderer's weights are missing or it cannot do the shot."""
+    from backend.checkpoints.store import MissingWeightsError, source_of
+
+    for choices in NEEDED.get(options.renderer, ()):
+        missing = []
+        for network in choices:
+            try:
+                source_of(network)
+                break
+            except MissingWeightsError as error:
+                missing.append(error)
+        else:
+            raise missing[0]
+    if options.renderer == "eamm" and options.frame_rate != 25.0:
+        raise InputError(f"EAMM renders 25 frames per second, got {options.frame_rate:g}: leave --fps out.")
+
+
+def render(scene: Scene) -> Rendering:
+    """The frames of a scene by the renderer that its options name. Raises InputError."""
+    return _RENDERERS[scene.options.renderer or "warp"](scene)
+
+
+def _warp(scene: Scene) -> Rendering:
+    from backend.portrait.renderer import WarpRenderer
+
+    renderer = WarpRenderer(scene.portrait, size=scene.options.size)
+    shot = scene.coefficients
+    return Rendering(renderer.frame_size, (renderer.render(shot, index) for index in range(shot.n_frames)))
+
+
+def _facevid2vid(scene: Scene) -> Rendering:
+    from backend.neural.facevid2vid import FaceVid2VidRenderer
+
+    renderer = FaceVid2VidRenderer(scene.portrait, size=scene.options.size)
+    source, driving, notices = renderer.keypoints(scene.coefficients)
+    return Rendering(renderer.frame_size, renderer.frames(source, driving), notices)
+
+
+def _eamm(scene: Scene) -> Rendering:
+    from backend.audio.waveform import load_waveform
+    from backend.inference.emotion_video import EmotionVideo
+    from backend.neural.eamm import EammRenderer, emotion_frames, read_poses
+
+    options = scene.options
+    renderer = EammRenderer(scene.portrait, size=options.size)
+    speech = load_waveform(scene.audio, start=options.start, end=options.end)
+    is_video = isinstance(scene.emotion, EmotionVideo)
+    felt = emotion_frames(scene.emotion.path, seed=options.seed) if is_video else None
+    notices = [] if is_video else ["EAMM takes its emotion from a video alone (--emotion video:FILE): it is neutral."]
+    if scene.poses is None:
+        notices.append("No poses were given (--pose video:FILE or an .npy file): the head looks ahead.")
+    frames = renderer.frames(
+        speech, scene.coefficients.n_frames, poses=read_poses(scene.poses), emotion=felt,
+        strength=options.strength("emotion"),
+    )  # fmt: skip
+    return Rendering(renderer.frame_size, frames, tuple(notices))
+
+
+_RENDERERS: dict[str, Callable[[Scene], Rendering]] = {"warp": _warp, "facevid2vid": _facevid2vid, "eamm": _eamm}
