@@ -18,8 +18,9 @@ ZIP, FOLDER = Path(os.environ["EMORIG_TOUR_ZIP"]), Path(os.environ["EMORIG_TOUR_
 PORTRAIT, SPEECH = os.environ["EMORIG_TOUR_PORTRAIT"], os.environ["EMORIG_TOUR_SPEECH"]
 PROGRAM = os.environ.get("EMORIG_TOUR_PROGRAM", "")
 LIMIT = 240.0
+LOWER = ("DOPESHEET_EDITOR", "GRAPH_EDITOR", "SEQUENCE_EDITOR")
 KEYS = ((1, "neutral", 0.0), (25, "surprised", 0.7), (60, "happy", 0.9), (95, "happy", 0.4))
-TAB_FROM_TOP, TAB_FROM_RIGHT = 300, 10  # of the tab EmoRig in the sidebar, pixels: the fourth
+TAB_FROM_TOP, TAB_FROM_RIGHT = 165, 10  # of the tab EmoRig in the sidebar, pixels: the fourth
 shots: list[str] = []
 
 
@@ -48,18 +49,27 @@ def click(x: int, y: int) -> None:
     window().event_simulate("LEFTMOUSE", "RELEASE", x=x, y=y)
 
 
+def lower_area():
+    """The area between view and timeline."""
+    return next(a for a in window().screen.areas if a.type in LOWER and a.height > 150)
+
+
 def override(area):
     return bpy.context.temp_override(window=window(), area=area, region=region_of(area, "WINDOW"))
 
 
 def widen_sidebar(area, pixels: int) -> None:
-    """Drags the sidebar's left edge."""
+    """Drags the sidebar's left edge; yields between the events."""
     region = region_of(area, "UI")
-    x, y = region.x, region.y + region.height // 3
+    x, y = region.x + 1, region.y + region.height // 3
+    window().event_simulate("MOUSEMOVE", "NOTHING", x=x - 40, y=y)
+    yield 0.2
     window().event_simulate("MOUSEMOVE", "NOTHING", x=x, y=y)
+    yield 0.2
     window().event_simulate("LEFTMOUSE", "PRESS", x=x, y=y)
-    for step in range(1, 11):
-        window().event_simulate("MOUSEMOVE", "NOTHING", x=x - pixels * step // 10, y=y)
+    for step in range(1, 6):
+        yield 0.1
+        window().event_simulate("MOUSEMOVE", "NOTHING", x=x - pixels * step // 5, y=y)
     window().event_simulate("LEFTMOUSE", "RELEASE", x=x - pixels, y=y)
 
 
@@ -91,20 +101,29 @@ def install():
     """The zip comes in through the preferences; the panel offers to install the backend."""
     bpy.ops.preferences.addon_install(filepath=str(ZIP))
     bpy.ops.preferences.addon_enable(module="emorig")
-    bpy.ops.screen.userpref_show("INVOKE_DEFAULT")
-    yield 1.5
+    area = area_of("VIEW_3D")
+    area.ui_type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "EmoRig"
-    yield 1.0
+    import addon_utils  # comes with Blender
+    import emorig
+
+    emorig.bl_info["show_expanded"] = True
+    for module in addon_utils.modules():
+        if module.__name__ == "emorig":
+            addon_utils.module_bl_info(module)["show_expanded"] = True
+    yield 1.5
     picture("install_zip")
-    for other in list(bpy.context.window_manager.windows)[1:]:
-        with bpy.context.temp_override(window=other):
-            bpy.ops.wm.window_close()
+    area.ui_type = "VIEW_3D"
+    with override(area):
+        bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.36)
     yield 0.5
-    area = area_of("VIEW_3D")
+    views = sorted((a for a in window().screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y)
+    views[0].type = "DOPESHEET_EDITOR"
+    area = views[-1]
     area.spaces.active.show_region_ui = True
     yield 0.5
-    widen_sidebar(area, 150)
+    yield from widen_sidebar(area, 130)
     yield 0.5
     region = region_of(area, "UI")
     click(region.x + region.width - TAB_FROM_RIGHT, region.y + region.height - TAB_FROM_TOP)
@@ -181,7 +200,7 @@ def perform():
     picture("rendering")
     yield from wait_for(lambda: not runtime.is_busy())
     scene.frame_set(40)
-    area_of("DOPESHEET_EDITOR").type = "GRAPH_EDITOR"
+    lower_area().type = "GRAPH_EDITOR"
     yield 1.0
     with override(area_of("GRAPH_EDITOR")):
         bpy.ops.graph.view_all()
