@@ -17,9 +17,9 @@ import bpy
 ZIP, FOLDER = Path(os.environ["EMORIG_TOUR_ZIP"]), Path(os.environ["EMORIG_TOUR_FOLDER"])
 PORTRAIT, SPEECH = os.environ["EMORIG_TOUR_PORTRAIT"], os.environ["EMORIG_TOUR_SPEECH"]
 PROGRAM = os.environ.get("EMORIG_TOUR_PROGRAM", "")
-LIMIT = 240.0
+LIMIT = 900.0
 LOWER = ("DOPESHEET_EDITOR", "GRAPH_EDITOR", "SEQUENCE_EDITOR")
-KEYS = ((1, "neutral", 0.0), (25, "surprised", 0.7), (60, "happy", 0.9), (95, "happy", 0.4))
+KEYS = ((1, "neutral", 0.0), (30, "surprised", 0.8), (65, "happy", 0.9), (105, "happy", 0.4), (145, "sad", 0.7))
 TAB_FROM_TOP, TAB_FROM_RIGHT = 165, 10  # of the tab EmoRig in the sidebar, pixels: the fourth
 shots: list[str] = []
 
@@ -115,12 +115,6 @@ def install():
     yield 1.5
     picture("install_zip")
     area.ui_type = "VIEW_3D"
-    with override(area):
-        bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.36)
-    yield 0.5
-    views = sorted((a for a in window().screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y)
-    views[0].type = "DOPESHEET_EDITOR"
-    area = views[-1]
     area.spaces.active.show_region_ui = True
     yield 0.5
     yield from widen_sidebar(area, 130)
@@ -156,9 +150,11 @@ def prepare():
     shot = scene.emorig
     shot.output_folder = str(FOLDER / "videos")
     shot.portrait = bpy.data.images.load(PORTRAIT)
-    shot.audio_path = SPEECH
-    redraw()
-    yield 1.0
+    shot.audio_path, shot.audio_end = SPEECH, 6.0
+    shot.use_size, shot.size = True, 480
+    for _ in range(8):  # pictures are read beside
+        redraw()
+        yield 0.5
     picture("portrait_and_recording")
 
 
@@ -199,11 +195,17 @@ def perform():
     yield 0.7
     picture("rendering")
     yield from wait_for(lambda: not runtime.is_busy())
+    with override(area_of("VIEW_3D")):
+        bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.4)
+    yield 0.5
+    min((a for a in window().screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y).type = "DOPESHEET_EDITOR"
     scene.frame_set(40)
+    yield 0.5
     lower_area().type = "GRAPH_EDITOR"
     yield 1.0
     with override(area_of("GRAPH_EDITOR")):
         bpy.ops.graph.view_all()
+    lower_area().spaces.active.show_region_ui = False
     yield 1.0
     picture("curves")
     area_of("GRAPH_EDITOR").type = "SEQUENCE_EDITOR"
@@ -226,20 +228,21 @@ def edit():
     head = scene.emorig.targets[0].mesh
     curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["browInnerUp"].value')
     for point in curve.keyframe_points:
-        if 40 < point.co[0] < 70:
+        if 90 < point.co[0] < 115:
             point.co[1] = 0.9
     curve.update()
     with override(area_of("VIEW_3D")):
         bpy.ops.emorig.render_edited()
     yield from wait_for(lambda: not runtime.is_busy())
-    scene.frame_set(55)
+    scene.frame_set(100)
     with override(area_of("SEQUENCE_EDITOR")):
         bpy.ops.sequencer.view_all()
     yield 1.5
     picture("rendered_again")
     for layer, strength in (("emotion", 1.5), ("blinks", 0.6)):
         setattr(scene.emorig.layers, layer, strength)
-    yield 2.0
+    yield 1.0
+    yield from wait_for(lambda: not runtime.is_busy() and any("curves with" in item.text for item in runtime.news))
     print("news:", [item.text for item in runtime.news], flush=True)
 
 
