@@ -199,9 +199,9 @@ def _draw_actions(layout, context, shot) -> None:
     column.operator("emorig.animate", icon=icon("SHAPEKEY_DATA"))
     column.operator("emorig.animate_and_render", icon="RENDER_ANIMATION").draft = False
     if shot.portrait is not None:
-        row = column.row(align=True)
+        row = column.split(factor=0.36, align=True)
         row.operator("emorig.animate_and_render", text="Draft").draft = True
-        row.operator("emorig.preview_frame", icon="RENDER_STILL")
+        row.operator("emorig.preview_frame")
     if shot.curves_path:
         column.operator("emorig.render_edited", icon="FCURVE")
 

@@ -48,7 +48,11 @@ class EMORIG_OT_emotion_preset(bpy.types.Operator):
     bl_label = "Emotion Preset"
     bl_options = {"REGISTER", "UNDO"}
 
-    preset: EnumProperty(name="Preset", items=[(name, name, about) for name, (about, _) in PRESETS.items()])
+    preset: EnumProperty(
+        name="Preset",
+        description="Emotions over time",
+        items=[(name, name, about) for name, (about, _) in PRESETS.items()],
+    )
 
     @classmethod
     def description(cls, context, properties):
