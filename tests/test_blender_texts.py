@@ -14,8 +14,8 @@ ADDON = Path(__file__).resolve().parents[1] / "blender_addon"
 # Names of inner bookkeeping and of what is never shown.
 UNSHOWN = {
     "Active Key", "Active Line", "Active Mesh", "Active Row", "Applied", "Curves", "Rendered", "Frame", "Preset",
-    "Format", "File", "Name", "Step", "Keep Edits", "Rows", "Lines", "Meshes", "layers", "Line", "USD", "glTF", "FBX", "Raw Keys",
-    "Raw Coefficient Keys", "lines", "rows",
+    "Format", "File", "Name", "Step", "Keep Edits", "Rows", "Lines", "Meshes", "layers", "Line", "USD", "glTF",
+    "FBX", "Raw Keys", "Raw Coefficient Keys", "lines", "rows",
 }  # fmt: skip
 
 
