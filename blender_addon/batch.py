@@ -38,7 +38,7 @@ class EmoRigLine(bpy.types.PropertyGroup):
 class EmoRigBatch(bpy.types.PropertyGroup):
     """The lines to make."""
 
-    lines: CollectionProperty(type=EmoRigLine)
+    lines: CollectionProperty(type=EmoRigLine, name="Lines", description="What is spoken, line by line")
     active: IntProperty(name="Active Line", description="Chosen line", options=set())
 
 

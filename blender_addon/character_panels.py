@@ -86,7 +86,9 @@ class EMORIG_PT_character(Sidebar, bpy.types.Panel):
             wrapped(column, report(match, len(curve_names())), icon="INFO" if match.sources else "ERROR")
             if match.sources and match.unmatched_shapes:
                 wrapped(column, f"{len(match.unmatched_shapes)} of its shape keys stay still", icon="INFO")
-        layout.operator("emorig.head_add", icon=icon("USER", "MESH_MONKEY"))
+        row = layout.split(factor=0.68, align=True)
+        row.operator("emorig.head_add").raw = False
+        row.operator("emorig.head_add", text="Raw Keys").raw = True
         column = layout.column(align=True)
         column.use_property_split = True
         column.use_property_decorate = False

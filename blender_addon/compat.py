@@ -39,7 +39,9 @@ def draft_action(id_block, name: str, shared=None, copies=None):
         action = bpy.data.actions.get(copies.get(former.name, "")) if hasattr(former, "slots") else None
         if action is None:
             action = former.copy()
-            action.name, action.use_fake_user = name, False
+            action.name = name
+            if action.users:  # a copy may bear the mark of a fake user without being counted as one
+                action.use_fake_user = False
             copies[former.name] = action.name
         if not hasattr(action, "slots"):
             return action, ""

@@ -12,32 +12,46 @@ from .protocol.errors import InputError
 HEAD_FILE = Path(__file__).parent / "data" / "head.npz"
 COLORS = "Skin"
 SKIN = (0.55, 0.36, 0.28, 1.0)  # linear RGBA
+RAW_PROPERTY = "emorig_raw"  # on objects whose shape keys are the coefficients' own channels
+# Material -> regions of the face that have it, and its roughness; the first takes all others.
+MATERIALS = {
+    "EmoRig Skin": ((), 0.5),
+    "EmoRig Lips": (("lips",), 0.32),
+    "EmoRig Eyes": (("sclera", "iris", "pupil"), 0.06),
+    "EmoRig Teeth": (("teeth",), 0.18),
+    "EmoRig Mouth": (("gums", "mouth", "tongue"), 0.25),
+}
 
 
-def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head"):
+def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head", raw: bool = False):
     """Adds the head of a file to the scene at the 3D cursor, facing -Y, and returns its object.
 
     The file holds vertices (n_vertices, 3) metres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
-    shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally colors
-    (n_vertices, 3) linear 0-1, uv (n_vertices, 2), and pivot (3,), the point that the head turns about and that comes
-    to lie at the cursor. Raises InputError.
+    shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally further_names and
+    further_deltas, colors (n_vertices, 3) linear 0-1, uv (n_vertices, 2), regions (n_vertices,) into region_names, and
+    pivot (3,), the point that the head turns about and that comes to lie at the cursor. raw: the further shapes too,
+    all driven by the coefficients themselves. Raises InputError.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files}
         vertices = to_blender(data["vertices"] - data.get("pivot", np.zeros(3, np.float32)))
         faces = data["faces"].astype(np.int32)
-        names, deltas = [str(n) for n in data["shape_names"]], data["shape_deltas"]
+        shapes = dict(zip([str(n) for n in data["shape_names"]], data["shape_deltas"], strict=True))
+        if raw:
+            shapes |= dict(zip([str(n) for n in data["further_names"]], data["further_deltas"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"The head's file '{path.name}' is missing or damaged: install the add-on again.") from error
     mesh = _mesh(name, vertices, faces)
-    _paint(mesh, data)
+    _paint(mesh, data, faces)
     head = bpy.data.objects.new(name, mesh)
     head.rotation_mode = "QUATERNION"
     head.location = context.scene.cursor.location
+    if raw:
+        head[RAW_PROPERTY] = True
     context.collection.objects.link(head)
     head.shape_key_add(name="Basis", from_mix=False)
-    for shape, delta in zip(names, deltas, strict=True):
+    for shape, delta in shapes.items():
         block = head.shape_key_add(name=shape, from_mix=False)
         block.data.foreach_set("co", (vertices + to_blender(delta)).ravel())
     for other in context.selected_objects:
@@ -71,25 +85,40 @@ def _mesh(name: str, vertices: np.ndarray, faces: np.ndarray):
     return mesh
 
 
-def _paint(mesh, data: dict[str, np.ndarray]) -> None:
-    """UV map, vertex colours and a skin material, as far as the file has them."""
+def _paint(mesh, data: dict[str, np.ndarray], faces: np.ndarray) -> None:
+    """UV map, vertex colours and materials, as far as the file has them."""
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
     if "uv" in data:
         layer = mesh.uv_layers.new(name="UVMap")
         layer.data.foreach_set("uv", data["uv"].astype(np.float32)[corners].ravel())
-    material = bpy.data.materials.new("EmoRig Skin")
-    material.diffuse_color = SKIN
-    material.use_nodes = True
-    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    shader.inputs["Roughness"].default_value = 0.5
     if "colors" in data:
         colors = mesh.color_attributes.new(COLORS, "FLOAT_COLOR", "POINT")
         rgba = np.concatenate([data["colors"], np.ones((len(data["colors"]), 1))], axis=1).astype(np.float32)
         colors.data.foreach_set("color", rgba.ravel())
+    for name, (_regions, roughness) in MATERIALS.items():
+        mesh.materials.append(_material(name, roughness, has_colors="colors" in data))
+    if "regions" in data and len(mesh.polygons) == len(faces):
+        names = [str(name) for name in data["region_names"]]
+        slots = np.zeros(len(names), np.int32)
+        for slot, (regions, _roughness) in enumerate(MATERIALS.values()):
+            for region in regions:
+                if region in names:
+                    slots[names.index(region)] = slot
+        # A face of several regions is skin where one of its corners is.
+        mesh.polygons.foreach_set("material_index", slots[data["regions"][faces]].min(axis=1))
+
+
+def _material(name: str, roughness: float, *, has_colors: bool):
+    material = bpy.data.materials.new(name)
+    material.diffuse_color = SKIN
+    material.use_nodes = True
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader.inputs["Roughness"].default_value = roughness
+    if has_colors:
         reader = material.node_tree.nodes.new("ShaderNodeVertexColor")
         reader.layer_name = COLORS
         material.node_tree.links.new(reader.outputs["Color"], shader.inputs["Base Color"])
     else:
         shader.inputs["Base Color"].default_value = SKIN
-    mesh.materials.append(material)
+    return material

@@ -197,11 +197,11 @@ def _draw_actions(layout, context, shot) -> None:
     column.scale_y = 1.3
     column.enabled = session.state is not State.UNAVAILABLE and not runtime.is_installing()
     column.operator("emorig.animate", icon=icon("SHAPEKEY_DATA"))
-    row = column.row(align=True)
-    row.operator("emorig.animate_and_render", icon="RENDER_ANIMATION")
-    row.operator("emorig.animate_and_render", text="Draft").draft = True
+    column.operator("emorig.animate_and_render", icon="RENDER_ANIMATION").draft = False
     if shot.portrait is not None:
-        column.operator("emorig.preview_frame", icon="RENDER_STILL")
+        row = column.split(factor=0.36, align=True)
+        row.operator("emorig.animate_and_render", text="Draft").draft = True
+        row.operator("emorig.preview_frame")
     if shot.curves_path:
         column.operator("emorig.render_edited", icon="FCURVE")
 

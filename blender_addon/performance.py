@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -12,11 +13,12 @@ import numpy as np
 
 from . import runtime
 from .curves_file import load_curves
+from .head import RAW_PROPERTY
 from .keyframes import scene_frames
 from .protocol.errors import InputError
-from .protocol.layers import combined
+from .protocol.layers import FURTHER_NAMES, combined, raw_channels
 from .protocol.options import LAYERS
-from .protocol.types import ARKIT_NAMES, AnimationCurves
+from .protocol.types import ARKIT_NAMES, AnimationCurves, channel_subset
 from .rig.apply import MeshReport, mesh_part, open_sliders, shape_names, turning_part
 from .rig.bones import jaw_rotation
 from .rig.edits import edited_curves
@@ -33,9 +35,16 @@ def curve_names() -> tuple[str, ...]:
     return runtime.received.names if runtime.received is not None else ARKIT_NAMES
 
 
+def is_raw(mesh) -> bool:
+    """Whether a mesh is driven by the expression coefficients themselves."""
+    return bool(mesh.get(RAW_PROPERTY))
+
+
 def match_of(mesh, target=None) -> ShapeMatch:
     """How the curves drive a mesh: by the target's own table, else by the names of its shape keys."""
     shapes = shape_names(mesh)
+    if is_raw(mesh):
+        return match_shapes((*ARKIT_NAMES, *FURTHER_NAMES), shapes)
     if target is not None and target.uses_table:
         rows = tuple((row.shape, row.curve, round(row.gain, 6), round(row.offset, 6)) for row in target.rows)
         return match_rows(curve_names(), shapes, rows)
@@ -106,15 +115,23 @@ def note_strengths(shot, asked: dict[str, float], now: dict[str, float]) -> None
 def as_edited(scene, active=None) -> AnimationCurves:
     """The performance with what was changed on the character. Raises InputError."""
     shot = scene.emorig
-    curves = performed(shot)
-    return edited_curves(
+    curves, meshes = performed(shot), targets(shot, active)
+    frames, tolerance = curve_frames(scene, curves), tolerance_of(shot)
+    edited = edited_curves(
         curves,
-        curve_frames(scene, curves),
-        meshes=targets(shot, active),
+        frames,
+        meshes=[pair for pair in meshes if not is_raw(pair[0])],
         head=shot.head,
         bone_name=bone_of(shot),
-        tolerance=tolerance_of(shot),
+        tolerance=tolerance,
     )
+    raw = [pair for pair in meshes if is_raw(pair[0])]
+    if raw:
+        channels = raw_channels(curves)
+        after = edited_curves(channels, frames, meshes=raw, tolerance=tolerance)
+        change = channel_subset(channels.names, after.weights - channels.weights, edited.names)
+        edited = replace(edited, weights=np.clip(edited.weights + change, 0.0, 1.0))
+    return edited
 
 
 def bones_of(shot) -> dict[str, str]:
@@ -133,7 +150,8 @@ def parts_of(
     parts, reports = {}, []
     for mesh, match in meshes:
         try:
-            part, report = mesh_part(mesh, match, curves, frames, tolerance=tolerance)
+            given = raw_channels(curves) if is_raw(mesh) else curves
+            part, report = mesh_part(mesh, match, given, frames, tolerance=tolerance)
         except InputError as error:
             runtime.tell("WARNING", str(error))
             continue

@@ -31,7 +31,7 @@ EMOTION_ICONS = {
     "surprised": icon("SEQUENCE_COLOR_02", "STRIP_COLOR_02", "DOT"),
 }
 EMOTION_ITEMS = [
-    (label, label.capitalize(), f"The character is {label}", EMOTION_ICONS[label], number)
+    (label, label.capitalize(), f"Expression: {label}", EMOTION_ICONS[label], number)
     for number, label in enumerate(LABELS)
 ]
 FOOTAGE_ITEMS = [
@@ -119,7 +119,7 @@ class EmoRigTarget(bpy.types.PropertyGroup):
     uses_table: BoolProperty(
         name="Own Mapping", description="Drive this mesh by its own table instead of by the names of its shape keys"
     )
-    rows: CollectionProperty(type=EmoRigMapping)
+    rows: CollectionProperty(type=EmoRigMapping, name="Rows", description="The mapping table")
     active_row: IntProperty(name="Active Row", description="Chosen row of the mapping table", options=set())
 
 
@@ -204,7 +204,7 @@ class EmoRigShot(bpy.types.PropertyGroup):
         subtype="FILE_PATH",
     )
 
-    targets: CollectionProperty(type=EmoRigTarget)
+    targets: CollectionProperty(type=EmoRigTarget, name="Meshes", description="The meshes that speak")
     active_target: IntProperty(name="Active Mesh", description="Chosen mesh of the character", options=set())
     head: PointerProperty(
         type=bpy.types.Object,
@@ -222,7 +222,9 @@ class EmoRigShot(bpy.types.PropertyGroup):
     left_eye_bone: StringProperty(name="Left Eye", description="Bone of the character's left eye")
     right_eye_bone: StringProperty(name="Right Eye", description="Bone of the character's right eye")
 
-    layers: PointerProperty(type=EmoRigLayers)
+    layers: PointerProperty(
+        type=EmoRigLayers, name="Layers", description="Strength, mute and seed of what the performance is made of"
+    )
     pose: EnumProperty(
         name="Head Motion",
         items=[(pose, pose.capitalize(), f"{pose.capitalize()} head") for pose in POSES],

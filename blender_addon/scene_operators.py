@@ -1,7 +1,7 @@
 """The buttons that set a shot up: emotion keys and presets, the character's meshes, the EmoRig head."""
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
 from .emotions import PRESETS, apply_preset, has_mark, remove_mark, set_mark
 from .head import add_head
@@ -48,7 +48,11 @@ class EMORIG_OT_emotion_preset(bpy.types.Operator):
     bl_label = "Emotion Preset"
     bl_options = {"REGISTER", "UNDO"}
 
-    preset: EnumProperty(name="Preset", items=[(name, name, about) for name, (about, _) in PRESETS.items()])
+    preset: EnumProperty(
+        name="Preset",
+        description="Emotions over time",
+        items=[(name, name, about) for name, (about, _) in PRESETS.items()],
+    )
 
     @classmethod
     def description(cls, context, properties):
@@ -125,12 +129,17 @@ class EMORIG_OT_head_add(bpy.types.Operator):
     bl_label = "Add EmoRig Head"
     bl_options = {"REGISTER", "UNDO"}
 
+    raw: BoolProperty(
+        name="Raw Coefficient Keys",
+        description="Shape keys of all 64 expression coefficients, driven by the coefficients themselves",
+    )
+
     def execute(self, context):
         """Loads the head and makes it the shot's character."""
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
         try:
-            head = add_head(context)
+            head = add_head(context, raw=self.raw)
         except InputError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

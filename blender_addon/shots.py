@@ -142,7 +142,7 @@ def preview_request(context) -> Request:
         raise InputError(f"The playhead is outside the shot: move it to a frame from {first} to {last}.")
     size = min(shot.size, 512) if shot.use_size else 512
     arguments = {
-        "audio": _silence(2.0 / curves.frame_rate),
+        "audio": _silence(0.5),
         "audio_name": "silence.wav",
         "portrait": portrait,
         "portrait_name": portrait_name,
@@ -159,7 +159,7 @@ def export_request(context, name: str, path: Path) -> Request:
     scene = context.scene
     curves = as_edited(scene, context.object) if delivery.has_landed(scene.emorig) else stored_curves(scene.emorig)
     arguments = {
-        "audio": _silence(0.1),
+        "audio": _silence(0.5),
         "audio_name": "silence.wav",
         "emotion": EmotionTrack((EmotionKey(0.0, "neutral", 0.0),)),
         "options": shot_options(scene, renders=False, start=0.0, end=None),

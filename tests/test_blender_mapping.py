@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender_addon.keyframes import kept_samples, keyframe_table, unbroken_quaternions
-from blender_addon.protocol.types import ARKIT_NAMES
-from blender_addon.rig.mapping import match_shapes, shape_key
+from blender_addon.keyframes import kept_samples, keyframe_table, keyframe_tables, unbroken_quaternions
+from blender_addon.protocol.errors import InputError
+from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves, rest_rotations
+from blender_addon.rig.bones import find_bones, jaw_rotation, turned_into
+from blender_addon.rig.mapping import match_rows, match_shapes, report, shape_key
+from blender_addon.rig.mapping_files import load_preset, preset_names, save_preset
 
 ADDON = Path(__file__).resolve().parents[1] / "blender_addon"
 
@@ -119,3 +122,112 @@ def test_the_addon_uses_relative_imports_alone():
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.append(node.module or "")
             assert not any(name.split(".")[0] == "blender_addon" for name in names), path
+
+
+CHARACTER_CREATOR = (
+    "Brow_Drop_L", "Brow_Raise_Inner_L", "Brow_Raise_Inner_R", "Brow_Raise_Outer_R", "Eye_Blink_L", "Eye_L_Look_L",
+    "Eye_R_Look_L", "Eye_L_Look_Up", "Cheek_Raise_R", "Cheek_Puff_L", "Cheek_Puff_R", "Jaw_Open", "Jaw_L",
+    "Mouth_Smile_R", "Mouth_Funnel_Up_L", "Mouth_Funnel_Down_R", "Mouth_Pucker_Up_L", "Mouth_Roll_In_Lower_L",
+    "Mouth_Up_Upper_R", "Mouth_Down_Lower_L", "Nose_Sneer_L",
+)  # fmt: skip
+
+
+def test_character_creators_names():
+    sources = match_shapes(ARKIT_NAMES, CHARACTER_CREATOR).sources
+    assert not match_shapes(ARKIT_NAMES, CHARACTER_CREATOR).unmatched_shapes
+    assert sources["Eye_L_Look_L"] == {"eyeLookOutLeft": 1.0} and sources["Eye_R_Look_L"] == {"eyeLookInRight": 1.0}
+    assert sources["Mouth_Funnel_Up_L"] == sources["Mouth_Funnel_Down_R"] == {"mouthFunnel": 1.0}
+    assert sources["Brow_Raise_Outer_R"] == {"browOuterUpRight": 1.0} and sources["Jaw_L"] == {"jawLeft": 1.0}
+
+
+def test_metahumans_names():
+    shapes = [f"CTRL_expressions_{name}" for name in ("jawOpen", "eyeBlinkL", "mouthCornerPullR", "mouthLipsPurseDR",
+              "eyeLookLeftL", "eyeLookLeftR", "browRaiseInL", "noseWrinkleR", "jawFwd", "mouthStretchL")]  # fmt: skip
+    match = match_shapes(ARKIT_NAMES, shapes)
+    assert not match.unmatched_shapes
+    curves = [next(iter(match.sources[shape])) for shape in shapes]
+    assert curves == ["jawOpen", "eyeBlinkLeft", "mouthSmileRight", "mouthPucker", "eyeLookOutLeft", "eyeLookInRight",
+                      "browInnerUp", "noseSneerRight", "jawForward", "mouthStretchLeft"]  # fmt: skip
+
+
+def test_makehumans_names_and_ovr_visemes():
+    match = match_shapes(
+        ARKIT_NAMES, ["mouth_open", "brow_mid_up_left", "cheek_balloon_right", "mouth_corner_up_right"]
+    )
+    assert not match.unmatched_shapes and match.sources["mouth_corner_up_right"] == {"mouthSmileRight": 1.0}
+    ovr = match_shapes(ARKIT_NAMES, ["viseme_sil", "viseme_PP", "viseme_FF", "viseme_aa", "viseme_O"])
+    assert set(ovr.sources) == {"viseme_PP", "viseme_FF", "viseme_aa", "viseme_O"}
+
+
+def test_an_own_name_comes_before_an_alias():
+    match = match_shapes(ARKIT_NAMES, ["mouthSmileLeft", "mouthCornerPullL"])
+    assert set(match.sources) == {"mouthSmileLeft"}, "nothing moves twice"
+
+
+def test_a_table_gives_gain_and_offset():
+    rows = [("Open", "jawOpen", 1.5, 0.1), ("Open", "mouthClose", -0.5, 0.0), ("Gone", "jawLeft", 1.0, 0.0)]
+    rows += [("Free", "", 1.0, 0.0)]
+    match = match_rows(ARKIT_NAMES, ["Open", "Free"], rows)
+    weights = np.zeros((2, 52), np.float32)
+    weights[1, ARKIT_NAMES.index("jawOpen")] = 1.0
+    assert np.allclose(match.shape_weights(ARKIT_NAMES, weights)["Open"], [0.1, 1.6])
+    assert match.n_matched_curves == 2 and match.unmatched_shapes == ("Free",) and match.is_edited
+
+
+def test_the_report_says_what_is_missing_and_why_nothing_matches():
+    some = match_shapes(ARKIT_NAMES, [name for name in ARKIT_NAMES if name not in ("cheekPuff", "tongueOut")])
+    assert report(some, 52) == "50 of 52 matched; missing: cheekPuff, tongueOut"
+    assert "'Key 1', 'Bulge'" in report(match_shapes(ARKIT_NAMES, ["Key 1", "Bulge"]), 52)
+    assert "no shape keys" in report(match_shapes(ARKIT_NAMES, []), 52)
+
+
+def test_mapping_presets_come_back(tmp_path):
+    rows = [("Öffnen", "jawOpen", 1.5, -0.1)]
+    save_preset(tmp_path / "mappings", "My Rig / 2", rows)
+    assert preset_names(tmp_path / "mappings") == ["My Rig _ 2"]
+    assert load_preset(tmp_path / "mappings", "My Rig _ 2") == rows
+    (tmp_path / "mappings" / "bad.json").write_text('{"format": "emorig-mapping", "rows": [{"shape": 1}]}')
+    for name in ("bad", "nowhere"):
+        with pytest.raises(InputError, match="save it again"):
+            load_preset(tmp_path / "mappings", name)
+    with pytest.raises(InputError, match="empty"):
+        save_preset(tmp_path, "none", [])
+
+
+@pytest.mark.parametrize(
+    ("others", "head", "jaw", "left_eye", "right_eye"),
+    [
+        (("spine", "eye.L"), "head", "jaw_master", "master_eye.L", "master_eye.R"),
+        ((), "CC_Base_Head", "CC_Base_JawRoot", "CC_Base_L_Eye", "CC_Base_R_Eye"),
+        ((), "mixamorig:Head", "", "mixamorig:LeftEye", "mixamorig:RightEye"),
+        (("J_Bip_C_Neck",), "J_Bip_C_Head", "", "J_Adj_L_FaceEye", "J_Adj_R_FaceEye"),
+        (("Bone", "Bone.001"), "", "", "", ""),
+    ],
+)
+def test_bones_of_rigs_are_found(others, head, jaw, left_eye, right_eye):
+    wanted = {"head": head, "jaw": jaw, "left_eye": left_eye, "right_eye": right_eye}
+    wanted = {part: bone for part, bone in wanted.items() if bone}
+    assert find_bones((*others, *wanted.values())) == wanted
+
+
+def test_the_jaw_opens_about_its_own_axis():
+    weights = np.zeros((3, 52), np.float32)
+    weights[1, ARKIT_NAMES.index("jawOpen")] = 1.0
+    weights[2, ARKIT_NAMES.index("jawLeft")] = 1.0
+    rest = rest_rotations(3)
+    turns = jaw_rotation(AnimationCurves(ARKIT_NAMES, weights, 25.0, rest, rest, rest), 0.4)
+    assert np.allclose(turns[0], [1, 0, 0, 0]) and np.allclose(turns[1], [np.cos(0.2), np.sin(0.2), 0, 0])
+    assert turns[2, 2] > 0 and np.allclose(np.linalg.norm(turns, axis=1), 1)
+    rest_bone = np.array([0.5, 0.5, 0.5, 0.5])
+    back = turned_into(rest_bone * (1, -1, -1, -1), turned_into(rest_bone, turns, local=True), local=True)
+    assert np.allclose(back, turns)
+
+
+def test_long_curves_are_thinned_quickly_and_within_the_bound():
+    time = np.arange(5000) / 25.0
+    columns = np.stack([0.5 + 0.5 * np.sin(time * speed) for speed in (0.5, 3.0, 9.0)], axis=1).astype(np.float32)
+    columns[2000:3000] = 0.0
+    frames = np.arange(5000) + 1.0
+    for table, column in zip(keyframe_tables(frames, columns, 0.004), columns.T, strict=True):
+        assert np.abs(np.interp(frames, table[:, 0], table[:, 1]) - column).max() <= 0.004 + 1e-6
+        assert len(table) < 4200 and table[-1, 0] == 5000

@@ -93,8 +93,12 @@ def test_pyrender_imports_without_a_display():
 
 def test_channel_names_agree_between_model_and_protocol():
     from bfm.coefficients import ARKIT_CHANNELS, EXPRESSION_CHANNELS
+    from bfm.coefficients import FULL_ACTIVATION_SD as full_activation
+    from blender_addon.protocol.layers import FULL_ACTIVATION_SD, FURTHER_NAMES
     from blender_addon.protocol.types import ARKIT_NAMES
 
     assert ARKIT_CHANNELS == ARKIT_NAMES
+    assert (*ARKIT_NAMES, *FURTHER_NAMES) == EXPRESSION_CHANNELS
+    assert full_activation == FULL_ACTIVATION_SD
     assert len(ARKIT_NAMES) == 52
     assert len(set(EXPRESSION_CHANNELS)) == 64

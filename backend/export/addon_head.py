@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.export.head_mesh import head_of
+from backend.export.head_mesh import METRES_PER_DECIMETRE, head_of
+from bfm.coefficients import EXPRESSION_DIMS, EXTRA_CHANNELS, FULL_ACTIVATION_SD, IDENTITY_DIMS
 from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves, rest_rotations
 
 ADDON_HEAD = Path(__file__).resolve().parents[2] / "blender_addon" / "data" / "head.npz"
@@ -18,23 +19,37 @@ def addon_head() -> dict[str, np.ndarray]:
     """The average head as blender_addon/head.py reads it: metres, +Y up, +Z out of the face.
 
     vertices (n_vertices, 3) float32; faces (n_faces, 4 or 3) int32; shape_names (52,); shape_deltas
-    (52, n_vertices, 3) float16; colors (n_vertices, 3) float16 linear 0-1; uv (n_vertices, 2) float32; pivot (3,).
+    (52, n_vertices, 3) float16; further_names (12,) and further_deltas (12, n_vertices, 3) float16 of the channels that
+    ARKit lacks; regions (n_vertices,) uint8 into region_names; colors (n_vertices, 3) float16 linear 0-1; uv
+    (n_vertices, 2) float32; pivot (3,).
     """
     from bfm.sources.embedded import load_embedded_model
 
     model = load_embedded_model()
     rest = rest_rotations(1)
     head = head_of(AnimationCurves(ARKIT_NAMES, np.zeros((1, len(ARKIT_NAMES)), np.float32), 25.0, rest, rest, rest))
-    deltas = np.where(np.abs(head.targets) < STILL, 0.0, head.targets)
+    n_arkit = len(ARKIT_NAMES)
+    expression = np.eye(EXPRESSION_DIMS, dtype=np.float32)[n_arkit:] * FULL_ACTIVATION_SD
+    identity = np.zeros(IDENTITY_DIMS, np.float32)
+    still = model.vertices(identity, np.zeros((1, EXPRESSION_DIMS), np.float32))
+    further = (model.vertices(identity, expression) - still) * METRES_PER_DECIMETRE
     return {
         "vertices": head.vertices.astype(np.float32),
         "faces": np.asarray(model.quads if len(model.quads) else model.triangles, np.int32),
         "shape_names": np.array(head.names),
-        "shape_deltas": deltas.astype(np.float16),
+        "shape_deltas": _stored(head.targets),
+        "further_names": np.array(EXTRA_CHANNELS),
+        "further_deltas": _stored(further),
+        "regions": model.regions.astype(np.uint8),
+        "region_names": np.array(model.region_names),
         "colors": head.colors.astype(np.float16),
         "uv": head.uv.astype(np.float32),
         "pivot": head.pivot.astype(np.float32),
     }
+
+
+def _stored(deltas: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(deltas) < STILL, 0.0, deltas).astype(np.float16)
 
 
 def write_addon_head(path: Path = ADDON_HEAD) -> Path:

@@ -64,6 +64,8 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
         from backend.export.formats import write_curves
         from backend.export.options import ExportOptions
 
+        if request.curves is None:
+            raise InputError("An export needs the curves to write: animate the shot first.")
         place = request.folder / f"curves{EXPORTS[request.export][0]}"
         advice = write_curves(request.curves, place, name=request.export, options=ExportOptions())
         if advice:

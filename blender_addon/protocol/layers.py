@@ -17,6 +17,12 @@ HEAD = "head"
 # What an eyeLook channel at 1 turns the eye by, radians.
 EYE_YAW_RANGE = np.radians(30.0)
 EYE_PITCH_RANGE = np.radians(25.0)
+# The coefficients' expression channels beyond ARKit's, and the standard deviations that a channel at 1 is.
+FURTHER_NAMES = (
+    "lipTighten", "lipsPart", "tongueUp", "tongueToTeeth", "tongueBack", "lowerLipToTeeth", "browFurrow",
+    "nostrilFlare", "browInnerUpLeft", "browInnerUpRight", "cheekSuck", "neckTighten",
+)  # fmt: skip
+FULL_ACTIVATION_SD = 3.0
 
 
 def combined(curves: AnimationCurves, strengths: Mapping[str, float]) -> AnimationCurves:
@@ -60,6 +66,18 @@ def cut(curves: AnimationCurves, first: int, last: int) -> AnimationCurves:
         phones=(),
         coefficients=coefficients,
     )
+
+
+def raw_channels(curves: AnimationCurves) -> AnimationCurves:
+    """The expression coefficients themselves as curves: ARKit's 52 and FURTHER_NAMES.
+
+    Raises InputError where the curves carry none.
+    """
+    carried = (curves.coefficients or {}).get("expression")
+    if not isinstance(carried, np.ndarray) or carried.shape != (curves.n_frames, len(ARKIT_NAMES) + len(FURTHER_NAMES)):
+        raise InputError("These curves carry no expression coefficients: animate the shot again.")
+    weights = np.clip(carried / np.float32(FULL_ACTIVATION_SD), 0.0, 1.0)
+    return replace(curves, names=(*ARKIT_NAMES, *FURTHER_NAMES), weights=weights, layers={}, coefficients=None)
 
 
 def layer_sum(names: tuple[str, ...], layers: Mapping[str, np.ndarray]) -> np.ndarray:

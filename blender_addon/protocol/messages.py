@@ -134,7 +134,6 @@ class Submit:
         _require_text(self.performance_name, "The emotion video's name", 255)
         _require_range(self.performance_size, 0, MAX_PERFORMANCE_BYTES, "The emotion video's size in bytes")
         _require(self.export in ("", *EXPORTS), f"Curves cannot be exported as '{self.export[:40]}'.")
-        _require(not self.export or self.curves is not None, "An export needs the curves to write.")
         _require_text(self.audio_name, "The audio's name", 255)
         _require_text(self.portrait_name, "The portrait's name", 255)
         _require_range(self.audio_size, 1, MAX_AUDIO_BYTES, "The audio's size in bytes")

@@ -9,7 +9,7 @@ import numpy as np
 from mathutils import Euler, Quaternion
 
 from ..compat import curve_bag
-from ..keyframes import kept_samples
+from ..keyframes import keyframe_tables
 from ..protocol.types import AnimationCurves
 from .apply import REST_PROPERTY, head_owner, head_path, shape_path
 from .mapping import MOST_EXTREME, ShapeMatch
@@ -39,12 +39,13 @@ def edited_curves(
         if bag is None:
             continue
         performed = match.shape_weights(received.names, received.weights)
+        drawn = _drawn(performed, frames, tolerance)
         for shape, gains in match.sources.items():
             curve = bag.fcurves.find(shape_path(shape))
             if curve is None:
                 continue
             now = np.clip(_evaluate(curve, frames), *MOST_EXTREME)
-            changed = _is_changed(now, performed[shape], frames, tolerance)
+            changed = np.abs(now - drawn[shape]) >= ROUNDING
             if not changed.any():
                 continue
             (name, gain), *others = gains.items()
@@ -86,10 +87,12 @@ def _evaluate(curve, frames: np.ndarray) -> np.ndarray:
     return np.array([curve.evaluate(float(frame)) for frame in frames])
 
 
-def _is_changed(now: np.ndarray, was: np.ndarray, frames: np.ndarray, tolerance: float | None) -> np.ndarray:
-    """Where (n_frames,) bool a curve differs from what the thinned keyframes of the samples `was` gave."""
-    kept = kept_samples(was, tolerance) if tolerance is not None and len(was) > 2 else np.arange(len(was))
-    return np.abs(now - np.interp(frames, np.asarray(frames)[kept], was[kept])) >= ROUNDING
+def _drawn(performed: dict[str, np.ndarray], frames: np.ndarray, tolerance: float | None) -> dict[str, np.ndarray]:
+    """Shape -> the values (n_frames,) that its thinned keyframes give."""
+    if not performed:
+        return {}
+    tables = keyframe_tables(frames, np.stack(list(performed.values()), axis=1), tolerance)
+    return {shape: np.interp(frames, table[:, 0], table[:, 1]) for shape, table in zip(performed, tables)}
 
 
 def _edited_rotation(received: AnimationCurves, frames, head, bone_name: str, tolerance) -> np.ndarray:

@@ -167,13 +167,10 @@ def _columns(table: np.ndarray) -> dict[str, np.ndarray]:
 
 def _with_former(curve, columns: dict[str, np.ndarray], table: np.ndarray) -> dict[str, np.ndarray]:
     """The columns with the keys of a curve that lie outside the new ones' range, as they are."""
-    former = {}
-    for name, (width, kind) in STORED.items():
-        former[name] = np.empty((len(curve.keyframe_points), width), kind)
-        curve.keyframe_points.foreach_get(name, former[name].reshape(-1))
-    first, last = merged_keys(former["co"], table)
+    first, last = merged_keys(_stored(curve, "co"), table)
     if not len(first) and not len(last):
         return columns
+    former = {name: _stored(curve, name) for name in STORED}
     new = columns | {
         "handle_left": columns["co"],
         "handle_right": columns["co"],
@@ -183,6 +180,13 @@ def _with_former(curve, columns: dict[str, np.ndarray], table: np.ndarray) -> di
         name: np.concatenate([former[name][first], new[name].reshape(-1, width), former[name][last]])
         for name, (width, _kind) in STORED.items()
     }
+
+
+def _stored(curve, name: str) -> np.ndarray:
+    width, kind = STORED[name]
+    values = np.empty((len(curve.keyframe_points), width), kind)
+    curve.keyframe_points.foreach_get(name, values.reshape(-1))
+    return values
 
 
 def _drop(drafts: dict[str, tuple[str, str]]) -> None:

@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SIZE = (1440, 900)
-COLORS = 96
+SIZE = (1440, 1080)
+SHOWN = 1190  # pixels from the left; the rest is editors that the tour does not use
+COLORS = 200
 
 
 def main() -> None:
@@ -36,8 +37,10 @@ def main() -> None:
 def run_tour(archive: Path, place: Path, program: str) -> int:
     """Blender's exit code; its pictures are in the folder."""
     from skimage import data, io
+    from skimage.transform import resize
 
-    io.imsave(place / "astronaut.png", data.astronaut())
+    face = resize(data.astronaut()[0:330, 60:390], (720, 720), order=3, anti_aliasing=False)
+    io.imsave(place / "astronaut.png", (face * 255).round().clip(0, 255).astype("uint8"))
     environment = os.environ | {
         "EMORIG_TOUR_ZIP": str(archive),
         "EMORIG_TOUR_FOLDER": str(place),
@@ -52,7 +55,7 @@ def run_tour(archive: Path, place: Path, program: str) -> int:
     screen = ["xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24 -nolisten tcp"]
     flags = ["--factory-startup", "-noaudio", "--enable-event-simulate", "--window-geometry", "0", "0"]
     command = [*screen, "blender", *flags, str(width), str(height), "--python", str(HERE / "tour.py")]
-    return subprocess.run(command, env=environment, cwd=place, timeout=1500).returncode
+    return subprocess.run(command, env=environment, cwd=place, timeout=3600).returncode
 
 
 def reduce_colors(source: Path, out: Path) -> None:
@@ -60,7 +63,9 @@ def reduce_colors(source: Path, out: Path) -> None:
     from PIL import Image
 
     with Image.open(source) as image:
-        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(out, optimize=True)
+        image.crop((0, 0, SHOWN, image.height)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(
+            out, optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ import bpy
 ZIP, FOLDER = Path(os.environ["EMORIG_TOUR_ZIP"]), Path(os.environ["EMORIG_TOUR_FOLDER"])
 PORTRAIT, SPEECH = os.environ["EMORIG_TOUR_PORTRAIT"], os.environ["EMORIG_TOUR_SPEECH"]
 PROGRAM = os.environ.get("EMORIG_TOUR_PROGRAM", "")
-LIMIT = 240.0
-KEYS = ((1, "neutral", 0.0), (25, "surprised", 0.7), (60, "happy", 0.9), (95, "happy", 0.4))
-TAB_FROM_TOP, TAB_FROM_RIGHT = 300, 10  # of the tab EmoRig in the sidebar, pixels: the fourth
+LIMIT = 900.0
+LOWER = ("DOPESHEET_EDITOR", "GRAPH_EDITOR", "SEQUENCE_EDITOR")
+KEYS = ((1, "neutral", 0.0), (30, "surprised", 0.8), (65, "happy", 0.9), (105, "happy", 0.4), (145, "sad", 0.7))
+TAB_FROM_TOP, TAB_FROM_RIGHT = 165, 10  # of the tab EmoRig in the sidebar, pixels: the fourth
 shots: list[str] = []
 
 
@@ -48,18 +49,27 @@ def click(x: int, y: int) -> None:
     window().event_simulate("LEFTMOUSE", "RELEASE", x=x, y=y)
 
 
+def lower_area():
+    """The area between view and timeline."""
+    return next(a for a in window().screen.areas if a.type in LOWER and a.height > 150)
+
+
 def override(area):
     return bpy.context.temp_override(window=window(), area=area, region=region_of(area, "WINDOW"))
 
 
 def widen_sidebar(area, pixels: int) -> None:
-    """Drags the sidebar's left edge."""
+    """Drags the sidebar's left edge; yields between the events."""
     region = region_of(area, "UI")
-    x, y = region.x, region.y + region.height // 3
+    x, y = region.x + 1, region.y + region.height // 3
+    window().event_simulate("MOUSEMOVE", "NOTHING", x=x - 40, y=y)
+    yield 0.2
     window().event_simulate("MOUSEMOVE", "NOTHING", x=x, y=y)
+    yield 0.2
     window().event_simulate("LEFTMOUSE", "PRESS", x=x, y=y)
-    for step in range(1, 11):
-        window().event_simulate("MOUSEMOVE", "NOTHING", x=x - pixels * step // 10, y=y)
+    for step in range(1, 6):
+        yield 0.1
+        window().event_simulate("MOUSEMOVE", "NOTHING", x=x - pixels * step // 5, y=y)
     window().event_simulate("LEFTMOUSE", "RELEASE", x=x - pixels, y=y)
 
 
@@ -91,24 +101,28 @@ def install():
     """The zip comes in through the preferences; the panel offers to install the backend."""
     bpy.ops.preferences.addon_install(filepath=str(ZIP))
     bpy.ops.preferences.addon_enable(module="emorig")
-    bpy.ops.screen.userpref_show("INVOKE_DEFAULT")
-    yield 1.5
+    area = area_of("VIEW_3D")
+    area.ui_type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "EmoRig"
-    yield 1.0
+    import addon_utils  # comes with Blender
+    import emorig
+
+    emorig.bl_info["show_expanded"] = True
+    for module in addon_utils.modules():
+        if module.__name__ == "emorig":
+            addon_utils.module_bl_info(module)["show_expanded"] = True
+    yield 1.5
     picture("install_zip")
-    for other in list(bpy.context.window_manager.windows)[1:]:
-        with bpy.context.temp_override(window=other):
-            bpy.ops.wm.window_close()
-    yield 0.5
-    area = area_of("VIEW_3D")
+    area.ui_type = "VIEW_3D"
     area.spaces.active.show_region_ui = True
     yield 0.5
-    widen_sidebar(area, 150)
+    yield from widen_sidebar(area, 130)
     yield 0.5
     region = region_of(area, "UI")
-    click(region.x + region.width - TAB_FROM_RIGHT, region.y + region.height - TAB_FROM_TOP)
-    yield 1.5
+    for _again in range(2):  # a slow machine may still be drawing at the first
+        click(region.x + region.width - TAB_FROM_RIGHT, region.y + region.height - TAB_FROM_TOP)
+        yield 3.0
     picture("install_backend")
     import emorig.runtime as runtime
 
@@ -137,9 +151,11 @@ def prepare():
     shot = scene.emorig
     shot.output_folder = str(FOLDER / "videos")
     shot.portrait = bpy.data.images.load(PORTRAIT)
-    shot.audio_path = SPEECH
-    redraw()
-    yield 1.0
+    shot.audio_path, shot.audio_end = SPEECH, 6.0
+    shot.use_size, shot.size = True, 480
+    for _ in range(8):  # pictures are read beside
+        redraw()
+        yield 0.5
     picture("portrait_and_recording")
 
 
@@ -150,8 +166,9 @@ def emotion():
         scene.frame_set(frame)
         shot.emotion, shot.intensity = label, intensity
         bpy.ops.emorig.emotion_key_add()
-    redraw()
-    yield 1.0
+    for _ in range(6):
+        redraw()
+        yield 0.5
     picture("emotion_keys")
 
 
@@ -164,7 +181,11 @@ def character():
     with override(area):
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
-    yield 2.0
+    scene = bpy.context.scene
+    scene.frame_set(1)
+    for _ in range(10):  # shaders are compiled beside
+        redraw()
+        yield 0.5
     picture("character")
 
 
@@ -175,16 +196,20 @@ def perform():
     scene = bpy.context.scene
     with override(area_of("VIEW_3D")):
         bpy.ops.emorig.animate_and_render()
-    yield from wait_for(lambda: runtime.session.progress > 0.35)
-    scene.frame_set(62)
-    yield 0.7
+    yield from wait_for(lambda: runtime.session.progress > 0.05)
     picture("rendering")
     yield from wait_for(lambda: not runtime.is_busy())
+    with override(area_of("VIEW_3D")):
+        bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.4)
+    yield 0.5
+    min((a for a in window().screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y).type = "DOPESHEET_EDITOR"
     scene.frame_set(40)
-    area_of("DOPESHEET_EDITOR").type = "GRAPH_EDITOR"
+    yield 0.5
+    lower_area().type = "GRAPH_EDITOR"
     yield 1.0
     with override(area_of("GRAPH_EDITOR")):
         bpy.ops.graph.view_all()
+    lower_area().spaces.active.show_region_ui = False
     yield 1.0
     picture("curves")
     area_of("GRAPH_EDITOR").type = "SEQUENCE_EDITOR"
@@ -207,20 +232,21 @@ def edit():
     head = scene.emorig.targets[0].mesh
     curve = curve_bag(head.data.shape_keys).fcurves.find('key_blocks["browInnerUp"].value')
     for point in curve.keyframe_points:
-        if 40 < point.co[0] < 70:
+        if 90 < point.co[0] < 115:
             point.co[1] = 0.9
     curve.update()
     with override(area_of("VIEW_3D")):
         bpy.ops.emorig.render_edited()
     yield from wait_for(lambda: not runtime.is_busy())
-    scene.frame_set(55)
+    scene.frame_set(100)
     with override(area_of("SEQUENCE_EDITOR")):
         bpy.ops.sequencer.view_all()
     yield 1.5
     picture("rendered_again")
     for layer, strength in (("emotion", 1.5), ("blinks", 0.6)):
         setattr(scene.emorig.layers, layer, strength)
-    yield 2.0
+    yield 1.0
+    yield from wait_for(lambda: not runtime.is_busy() and any("curves with" in item.text for item in runtime.news))
     print("news:", [item.text for item in runtime.news], flush=True)
 
 
