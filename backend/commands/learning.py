@@ -242,3 +242,27 @@ def evaluate_speed(
     from backend.evaluation.speed import report
 
     report(seconds, tuple(size or (256, 512)))
+
+
+@evaluate.command(name="watermark")
+def evaluate_watermark(
+    portraits: Annotated[list[Path] | None, typer.Argument(metavar="PORTRAIT…", help="Photos to animate.")] = None,
+    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 3.0,
+) -> None:
+    """How well the watermark is hidden, and how many bits are wrong after re-encoding."""
+    from backend.evaluation.watermark import report
+
+    missing = [portrait for portrait in portraits or () if not portrait.is_file()]
+    if missing:
+        raise InputError(f"No picture at '{missing[0]}': give photos of people.")
+    report(portraits or [], seconds=seconds)
+
+
+@evaluate.command(name="formats")
+def evaluate_formats(
+    minutes: Annotated[float, typer.Option(help="Length of the performance, at 60 frames per second.")] = 10.0,
+) -> None:
+    """Time how long each format takes to write and to read back."""
+    from backend.evaluation.formats import report
+
+    report(minutes)
