@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,14 +49,16 @@ def report(minutes: float) -> None:
     """Prints a line per format."""
     curves = long_performance(minutes)
     table = Table(title=f"{minutes:g} minutes at {RATE:g} frames per second on {processor_name()}")
-    for column in ("format", "written, s", "read, s", "MB"):
+    for column in ("format", "written, s", "of the processor", "read, s", "MB"):
         table.add_column(column, justify="left" if column == "format" else "right")
     with tempfile.TemporaryDirectory() as folder:
         for name, item in FORMATS.items():
             path = Path(folder) / f"Shot_1_{name}{item.suffixes[0] if item.suffixes else '.csv'}"
+            busy = time.process_time()
             _, writing = timed(lambda: write_curves(curves, path, name=name, options=ExportOptions()))  # noqa: B023
+            busy = time.process_time() - busy
             reader = name if name != "godot3" else "godot"
             _, reading = timed(lambda: read_curves(path, name=reader))  # noqa: B023
-            table.add_row(name, f"{writing:.2f}", f"{reading:.2f}", f"{path.stat().st_size / 1e6:.1f}")
+            table.add_row(name, f"{writing:.2f}", f"{busy:.2f}", f"{reading:.2f}", f"{path.stat().st_size / 1e6:.1f}")
             path.unlink()
     Console().print(table)
