@@ -243,7 +243,7 @@ def test_a_dry_run_names_every_fault_and_makes_nothing(folder, sentence, astrona
     assert rehearse(folder / "j.jsonl", options(folder, template="{index}")) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[:3]] == ["job 2", "job 3", "job 4"]
-    assert "1 of 4 jobs can be made: 50 frames" in lines[3]
+    assert "1 of 4 jobs can be made: 50 frames, about 0.1 minutes with 2 workers." in lines[3]
     assert not (folder / "out").exists()
 
 

@@ -21,7 +21,6 @@ from backend.export.options import ExportOptions
 ROOT = Path(__file__).resolve().parents[1]
 NODE_FOLDER = ROOT / "build" / "node"
 PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.170.0")
-BPY = ROOT / ".venv-bpy" / "bin" / "python"
 FRAMES = (0, 7, 20, 33, 59)
 CHANNELS = ("jawOpen", "eyeBlinkLeft", "mouthSmileRight", "browInnerUp")
 
@@ -220,11 +219,9 @@ print('RESULT' + json.dumps({'values': values, 'keys': len(keys), 'size': size, 
 
 @pytest.mark.blender
 @pytest.mark.parametrize("file", ["a.glb", "a.usdc", "a.fbx"])
-def test_blender_imports_the_same_values(folder, curves, file):
-    if not BPY.exists():
-        pytest.skip("needs bpy: make env-bpy")
+def test_blender_imports_the_same_values(folder, curves, file, bpy_python):
     script = BLENDER.replace("FRAMES", repr(FRAMES)).replace("NAMES", repr(CHANNELS))
-    done = subprocess.run([BPY, "-c", script, folder / file], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([bpy_python, "-c", script, folder / file], capture_output=True, text=True, timeout=120)
     found = re.search(r"RESULT(.*)", done.stdout)
     assert found, done.stderr[-800:]
     result = json.loads(found.group(1))
@@ -249,11 +246,9 @@ bpy.ops.export_scene.fbx(filepath=target, bake_anim_use_all_actions=False, bake_
 
 
 @pytest.mark.blender
-def test_what_blender_writes_is_read(folder, curves):
-    if not BPY.exists():
-        pytest.skip("needs bpy: make env-bpy")
+def test_what_blender_writes_is_read(folder, curves, bpy_python):
     subprocess.run(
-        [BPY, "-c", RESAVE, folder / "a.glb", folder / "b.fbx"], capture_output=True, timeout=120, check=True
+        [bpy_python, "-c", RESAVE, folder / "a.glb", folder / "b.fbx"], capture_output=True, timeout=120, check=True
     )
     back, _ = read_curves(folder / "b.fbx")
     assert back.n_frames == curves.n_frames and back.frame_rate == 30.0

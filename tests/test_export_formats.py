@@ -245,6 +245,28 @@ def test_the_report_names_what_an_engine_would_trip_over(tmp_path):
     assert not report_on(written(performance_curves(), tmp_path, "live-link")).warnings
 
 
+def test_the_report_says_what_each_format_leaves_to_know(curves, tmp_path):
+    usd = dict(report_on(written(curves, tmp_path, "usd")).facts)
+    assert usd["stage"] == "Y up, 1 m per unit" and usd["time codes"] == "0 to 59, 30 per second"
+    assert usd["order"] == "ARKit's" and "finite" in usd["range"]
+    assert dict(report_on(written(curves, tmp_path, "live-link")).facts)["order"].startswith(
+        "another than ARKit's: jawR"
+    )
+    vrm = report_on(written(curves, tmp_path, "vrma"))
+    assert not vrm.warnings and "VRM 1.0's presets" in dict(vrm.facts)["expressions"]
+    assert "24 is assumed" in dict(report_on(written(curves, tmp_path, "moho")).facts)["rate"]
+
+
+@pytest.mark.parametrize("tolerance", [0.0005, 0.02])
+def test_smooth_keys_never_leave_the_range_of_a_shape(tmp_path, tolerance):
+    """Lively channels that rest at 0 and at 1: a cubic that swings past either end is overdrive in an engine."""
+    curves = performance_curves(120)
+    lively = replace(curves, weights=np.clip(3 * curves.weights - 0.8, 0, 1), layers={}, coefficients=None)
+    back, _ = read_curves(written(lively, tmp_path, "unity", tolerance=tolerance))
+    assert back.weights.min() > -1e-4 and back.weights.max() < 1 + 1e-4
+    assert not [w for w in report_on(tmp_path / "Shot_1_Head.anim").warnings if "leave" in w]
+
+
 def test_every_format_is_documented():
     from pathlib import Path
 

@@ -186,6 +186,14 @@ def test_layers_are_taken_from_another_performance_and_moments_pinned(curves, fi
         CurveEdits(taken={"nose": tmp_path / "other.npz"}).apply(curves)
 
 
+def test_channels_are_held_between_limits(curves, file, tmp_path):
+    held = CurveEdits(limits={"all": (0.1, 0.9), "jawOpen": (0.2, 0.3)}).apply(curves)
+    assert held.column("jawOpen").min() >= 0.2 - 1e-6 and held.column("jawOpen").max() <= 0.3 + 1e-6
+    assert held.weights.min() >= 0.1 - 1e-6 and held.weights.max() <= 0.9 + 1e-6
+    with pytest.raises(InputError, match="low <= high"):
+        CurveEdits(limits={"jawOpen": (0.5, 0.2)}).apply(curves)
+
+
 def test_vrm_mouths_open_as_far_as_the_lips_do(curves):
     full = preset_weights(curves)
     quiet = preset_weights(CurveEdits(strengths={"lips": 0.25}).apply(curves))

@@ -15,7 +15,7 @@ from backend.errors import InputError
 from backend.export.formats import write_curves
 from backend.export.options import ExportOptions
 from backend.export.plot import draw, plot_file
-from backend.export.viewer import view_file, view_page
+from backend.export.viewer import three_source, view_file, view_page
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +59,27 @@ def test_the_page_is_written_whole_or_refused(file, tmp_path):
 
 def test_the_page_fetches_nothing(curves, sentence):
     page = view_page(curves, audio=sentence)
-    without_data = re.sub(r'<script id="data".*?</script>', "", page, flags=re.DOTALL)
+    without_data = re.sub(r'<script id="(data|three)".*?</script>', "", page, flags=re.DOTALL)
     assert not re.search(r"https?://|src=\"(?!data)|import ", without_data)
-    assert "data:audio/flac;base64," in page and "%DATA%" not in page
+    assert "data:audio/flac;base64," in page and "%DATA%" not in page and "%THREE%" not in page
+    # three.js names no address but those of its own notice and of XML's namespaces, and keeps its licence.
+    addresses = set(re.findall(r"https?://[\w.]+", three_source()))
+    assert addresses <= {"http://www.w3.org", "https://github.com", "https://threejs.org"}, addresses
+    assert "SPDX-License-Identifier: MIT" in three_source() and "</script" not in three_source()
+
+
+def browser(*arguments):
+    """The command of a headless browser that reaches no other machine."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    return [chromium, "--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+            "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=4000", *arguments]  # fmt: skip
 
 
 def browse(page, fragment):
     """The page's body tag and its channels' values, as a headless browser shows it."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    command = [chromium, "--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-               "--dump-dom", f"{page.as_uri()}#{fragment}"]  # fmt: skip
+    command = browser("--dump-dom", f"{page.as_uri()}#{fragment}")
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     body = dict(re.findall(r'data-(\w+)="([^"]*)"', re.search(r"<body[^>]*>", dom).group(0)))
     channels = {k: float(v) for k, v in re.findall(r'data-name="(\w+)" data-value="([^"]+)"', dom)}
@@ -96,3 +105,19 @@ def test_the_page_plays_the_curves_and_its_layers_switch(curves, tmp_path):
     assert silent["jawOpen"] == 0 and silent["mouthSmileLeft"] == pytest.approx(0.4, abs=1e-3)
     # The chin (height in millimetres) comes up by centimetres when the jaw's layer is switched off.
     assert float(without["chin"]) > float(body["chin"]) + 10.0
+
+
+def test_three_draws_the_head_and_the_sound_is_there(curves, sentence, tmp_path):
+    import cv2
+
+    page, picture = tmp_path / "view.html", tmp_path / "view.png"
+    page.write_text(view_page(curves, audio=sentence), encoding="utf-8")
+    body, _, problem = browse(page, "t=0.5")
+    assert problem == "" and int(body["triangles"]) > 10_000
+    assert float(body["sound"]) == pytest.approx(12.4, abs=0.3)
+    subprocess.run(browser("--window-size=640,480", f"--screenshot={picture}", page.as_uri()), timeout=120, check=False)
+    shown = cv2.imread(str(picture)).astype(int)
+    # Skin in the middle of the stage, its background in the corner.
+    face, corner = shown[150:330, 130:240], shown[60:100, 5:40]
+    assert face.mean(axis=(0, 1))[2] > face.mean(axis=(0, 1))[0] + 20 and face.std() > 15
+    assert corner.std(axis=(0, 1)).max() < 3

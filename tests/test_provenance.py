@@ -105,9 +105,22 @@ def test_the_mark_is_invisible(moving, marked):
         assert 10 * np.log10(255**2 / error) >= 42.0
 
 
-def test_flat_dark_and_noisy_pictures_carry_the_mark_unseen():
+def test_on_flat_grounds_no_pixel_changes_by_more_than_a_level_and_on_black_none():
+    """Half of the picture is texture, a quarter grey, a quarter black; a lone edge hides nothing beside it."""
+    luma = np.full((512, 512), 150, np.uint8)
+    luma[:256, :256] = 20
+    luma[:, 300:] = np.random.default_rng(1).normal(120, 30, (512, 212)).clip(0, 255)
+    plain = luma.copy()
+    Watermark(IDENTITY, frame_rate=25).apply(luma)
+    change = np.abs(luma.astype(int) - plain)
+    assert change[20:236, 20:236].max() == 0
+    assert change[:, :272].max() <= 1
+    assert change[:, 340:].max() > 1
+
+
+def test_flat_and_noisy_pictures_carry_the_mark_unseen():
     noise = np.random.default_rng(0)
-    for picture in (np.full((360, 480), 128), np.full((360, 480), 16), noise.normal(120, 25, (480, 270)).clip(0, 255)):
+    for picture in (np.full((360, 480), 128), noise.normal(120, 25, (480, 270)).clip(0, 255)):
         plain = picture.astype(np.uint8)
         luma, mark = plain.copy(), Watermark(IDENTITY, frame_rate=25)
         mark.apply(luma)

@@ -24,9 +24,11 @@ def rehearse(jobs_file: Path, options: BatchOptions) -> int:
         print(f"job {fault.index}: {fault.reason}")
     bad = {fault.index for fault in faults}
     frames = sum(_n_frames(job) for job in jobs if job.index not in bad)
-    hours = frames * SECONDS_PER_FRAME / 3600 / options.n_workers
+    seconds = frames * SECONDS_PER_FRAME / options.n_workers
+    took = f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{max(seconds / 60, 0.1):.1f} minutes"
+    workers = "one worker" if options.n_workers == 1 else f"{options.n_workers} workers"
     print(f"{len(jobs) + len(refused) - len(bad)} of {len(jobs) + len(refused)} jobs can be made: {frames} frames, "
-          f"about {hours:.2f} hours with {options.n_workers} workers.")  # fmt: skip
+          f"about {took} with {workers}.")  # fmt: skip
     return 1 if bad else 0
 
 

@@ -74,6 +74,7 @@ def edit(
     mirror: Annotated[bool, typer.Option(help="Change left and right.")] = False,
     gain: Annotated[list[str] | None, typer.Option(help="CHANNEL=FACTOR or all=FACTOR.")] = None,
     offset: Annotated[list[str] | None, typer.Option(help="CHANNEL=AMOUNT to add.")] = None,
+    clamp: Annotated[list[str] | None, typer.Option(help="CHANNEL=LOW:HIGH or all=LOW:HIGH.")] = None,
     pin: Annotated[list[str] | None, typer.Option(help="SECONDS=SECONDS: a moment and where it goes.")] = None,
     take: Annotated[list[str] | None, typer.Option(help="LAYER=FILE: a layer of another performance, or head.")] = None,
     start: Annotated[float, typer.Option(help="Keep from here, seconds.")] = 0.0,
@@ -90,6 +91,7 @@ def edit(
         mirror=mirror,
         gains=read_strengths(gain),
         offsets=read_strengths(offset),
+        limits=_read_limits(clamp),
         start=start,
         end=end,
         then=tuple(then or ()),
@@ -167,6 +169,19 @@ def _read_pins(items: list[str] | None) -> tuple[tuple[float, float], ...]:
         return tuple((float(moment), goal) for moment, goal in read_strengths(items).items())
     except ValueError as error:
         raise InputError("Cannot read a pin: write SECONDS=SECONDS, for example 1.5=1.8.") from error
+
+
+def _read_limits(items: list[str] | None) -> dict[str, tuple[float, float]]:
+    """CHANNEL=LOW:HIGH items as a mapping. Raises InputError."""
+    limits = {}
+    for item in items or ():
+        name, _, values = item.partition("=")
+        try:
+            low, high = map(float, values.split(":"))
+        except ValueError as error:
+            raise InputError(f"Cannot read '{item}': write CHANNEL=LOW:HIGH, for example jawOpen=0:0.6.") from error
+        limits[name.strip()] = (low, high)
+    return limits
 
 
 def _read_files(items: list[str] | None) -> dict[str, Path]:

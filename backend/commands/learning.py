@@ -255,3 +255,27 @@ def evaluate_neural(
     if size % 128 or not 128 <= size <= 1024 or not 1 <= frames <= 1000:
         raise InputError(f"The size should be 128 to 1024 in steps of 128 and frames 1-1000, got {size} and {frames}.")
     report(size=size, n_frames=frames)
+
+
+@evaluate.command(name="watermark")
+def evaluate_watermark(
+    portraits: Annotated[list[Path] | None, typer.Argument(metavar="PORTRAIT…", help="Photos to animate.")] = None,
+    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 3.0,
+) -> None:
+    """How well the watermark is hidden, and how many bits are wrong after re-encoding."""
+    from backend.evaluation.watermark import report
+
+    missing = [portrait for portrait in portraits or () if not portrait.is_file()]
+    if missing:
+        raise InputError(f"No picture at '{missing[0]}': give photos of people.")
+    report(portraits or [], seconds=seconds)
+
+
+@evaluate.command(name="formats")
+def evaluate_formats(
+    minutes: Annotated[float, typer.Option(help="Length of the performance, at 60 frames per second.")] = 10.0,
+) -> None:
+    """Time how long each format takes to write and to read back."""
+    from backend.evaluation.formats import report
+
+    report(minutes)

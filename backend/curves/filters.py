@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numba import njit
 
 from backend.errors import InputError
 from blender_addon.protocol.layers import turned_by, with_eyes
@@ -91,25 +92,27 @@ def kept_frames(values: np.ndarray, tolerance: float) -> np.ndarray:
     Per column, each key is followed by the furthest frame that the running cone of admissible slopes still reaches;
     first and last frames are always kept. tolerance 0 keeps every frame but those on a straight line.
     """
-    n_frames, n_columns = values.shape
-    kept = np.zeros((n_frames, n_columns), bool)
-    if n_frames == 0:
-        return kept
-    kept[[0, -1]] = True
-    values = np.ascontiguousarray(values, np.float64)
-    anchor_frame, anchor_value = np.zeros(n_columns), values[0].copy()
-    low, high = np.full(n_columns, -np.inf), np.full(n_columns, np.inf)
+    if len(values) == 0:
+        return np.zeros(values.shape, bool)
+    columns = np.ascontiguousarray(values.T, np.float64)
+    return np.stack([_kept_in_column(column, float(tolerance)) for column in columns], axis=1)
+
+
+@njit(cache=True)
+def _kept_in_column(values: np.ndarray, tolerance: float) -> np.ndarray:
+    """kept_frames of one column (n_frames,)."""
+    n_frames = len(values)
+    kept = np.zeros(n_frames, np.bool_)
+    kept[0] = kept[n_frames - 1] = True
+    anchor, low, high = 0, -np.inf, np.inf
     for frame in range(1, n_frames):
-        value, length = values[frame], frame - anchor_frame
-        slope = (value - anchor_value) / length
-        broken = (slope < low - 1e-12) | (slope > high + 1e-12)
-        if broken.any():
-            kept[frame - 1, broken] = True
-            anchor_frame[broken], anchor_value[broken] = frame - 1, values[frame - 1, broken]
-            low[broken], high[broken] = -np.inf, np.inf
-            length = frame - anchor_frame
-        np.maximum(low, (value - tolerance - anchor_value) / length, out=low)
-        np.minimum(high, (value + tolerance - anchor_value) / length, out=high)
+        slope = (values[frame] - values[anchor]) / (frame - anchor)
+        if slope < low - 1e-12 or slope > high + 1e-12:
+            anchor, low, high = frame - 1, -np.inf, np.inf
+            kept[anchor] = True
+        length = frame - anchor
+        low = max(low, (values[frame] - tolerance - values[anchor]) / length)
+        high = min(high, (values[frame] + tolerance - values[anchor]) / length)
     return kept
 
 

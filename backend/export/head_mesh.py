@@ -28,7 +28,8 @@ class HeadMesh:
 
     vertices, normals (n_vertices, 3); triangles (n_triangles, 3) int32; uv (n_vertices, 2) 0-1, origin bottom left;
     colors (n_vertices, 3) linear RGB 0-1; names (52,); targets, target_normals (52, n_vertices, 3): what is added at
-    weight 1; pivot (3,): where the head turns; left_eye, right_eye (3,): centres of the eyeballs.
+    weight 1; regions (n_vertices,): what each vertex belongs to; pivot (3,): where the head turns; left_eye, right_eye
+    (3,): centres of the eyeballs.
     """
 
     vertices: np.ndarray
@@ -39,6 +40,7 @@ class HeadMesh:
     names: tuple[str, ...]
     targets: np.ndarray
     target_normals: np.ndarray
+    regions: np.ndarray
     pivot: np.ndarray
     left_eye: np.ndarray
     right_eye: np.ndarray
@@ -80,6 +82,7 @@ def _head_mesh(identity_bytes: bytes, texture_bytes: bytes) -> HeadMesh:
         names=ARKIT_CHANNELS,
         targets=targets * METRES_PER_DECIMETRE,
         target_normals=np.stack([vertex_normals(rest + target, model.triangles) - normals for target in targets]),
+        regions=np.array(model.region_names)[model.regions],
         pivot=model.pivot * METRES_PER_DECIMETRE,
         left_eye=(model.eyeballs[1] + shift[1]) * METRES_PER_DECIMETRE,
         right_eye=(model.eyeballs[0] + shift[0]) * METRES_PER_DECIMETRE,

@@ -9,6 +9,7 @@ import numpy as np
 from backend.curves.filters import kept_frames
 
 LONGEST = 512  # frames between two keys of a smooth curve at most
+ROUNDING = 1e-5  # by which a curve may leave its bounds
 
 
 def keyed_columns(values: np.ndarray, tolerance: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -46,11 +47,14 @@ def frame_slopes(values: np.ndarray) -> np.ndarray:
     return slopes
 
 
-def smooth_keys(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def smooth_keys(
+    values: np.ndarray, tolerance: float, *, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[np.ndarray, np.ndarray]:
     """Which frames (n_frames, n_curves) bool become keys of cubic Hermite curves, and their slopes per frame.
 
     values (n_frames, n_curves, width): the width components of one curve share its keys. Between keys the curve with
-    frame_slopes stays within tolerance of every frame. Stretches of LONGEST frames are halved until they fit.
+    frame_slopes stays within tolerance of every frame, and within bounds. Stretches of LONGEST frames are halved until
+    they fit.
     """
     n_frames, n_curves, _ = values.shape
     slopes = frame_slopes(values)
@@ -66,7 +70,7 @@ def smooth_keys(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.nd
         start += length * len(starts)
         where, curve = (np.concatenate(parts) for parts in zip(*pending.pop(length)))
         kept[where, curve] = True
-        strays = _strays(values, slopes, where, curve, length) > tolerance
+        strays = _strays(values, slopes, where, curve, length, bounds) > tolerance
         if length > 1 and strays.any():
             half = length // 2
             again = np.concatenate([where[strays], where[strays] + half])
@@ -75,15 +79,19 @@ def smooth_keys(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.nd
     return kept, slopes
 
 
-def _strays(values: np.ndarray, slopes: np.ndarray, where: np.ndarray, curve: np.ndarray, length: int) -> np.ndarray:
-    """How far (n_stretches,) the cubic over each stretch strays from the frames inside it."""
+def _strays(
+    values: np.ndarray, slopes: np.ndarray, where: np.ndarray, curve: np.ndarray, length: int,
+    bounds: tuple[float, float],
+) -> np.ndarray:  # fmt: skip
+    """How far (n_stretches,) the cubic over each stretch strays from the frames inside it; endlessly out of bounds."""
     if length == 1 or len(where) == 0:
         return np.zeros(len(where))
     share = (np.arange(1, length) / length)[None, :, None]
     inside = values[where[:, None] + np.arange(1, length), curve[:, None]]
     ends = [(values[at, curve][:, None], slopes[at, curve][:, None] * length) for at in (where, where + length)]
     line = hermite(share, *ends[0], *ends[1])
-    return np.abs(line - inside).reshape(len(where), -1).max(1)
+    strays = np.where((line < bounds[0] - ROUNDING) | (line > bounds[1] + ROUNDING), np.inf, np.abs(line - inside))
+    return strays.reshape(len(where), -1).max(1)
 
 
 def hermite(share: np.ndarray, value0, slope0, value1, slope1) -> np.ndarray:

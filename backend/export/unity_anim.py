@@ -85,7 +85,7 @@ def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
 
 def _shape_curves(curves: AnimationCurves, options: ExportOptions) -> list[str]:
     """One YAML item per blend shape."""
-    kept, slopes = smooth_keys(curves.weights[:, :, None], options.tolerance)
+    kept, slopes = smooth_keys(curves.weights[:, :, None], options.tolerance, bounds=(0.0, 1.0))
     items = []
     for column, name in enumerate(curves.names):
         frames = np.flatnonzero(kept[:, column])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.export.formats import read_curves
+from backend.export.vrma import PRESETS
 from blender_addon.protocol.types import ARKIT_NAMES, AnimationCurves
 
 REST_SHARE = 0.999  # a channel that is 0 in this share of frames counts as still
@@ -28,9 +29,15 @@ def report_on(path: Path, *, name: str | None = None) -> Report:
     """Reads a file back as an engine would and reports on it. Raises InputError where it cannot be read."""
     curves, found = read_curves(path, name=name)
     if found in DRAWN:
-        return Report((("format", found), *_drawn_facts(curves)), ())
+        assumed = (("rate", "not in the file: Moho's own 24 is assumed"),) if found == "moho" else ()
+        return Report((("format", found), *_drawn_facts(curves), *assumed), ())
     facts = [("format", found), *_facts(curves)]
-    warnings = _warnings(curves)
+    presets = found == "vrma" and set(curves.names) <= set(PRESETS)
+    warnings = _warnings(curves, named_by_arkit=not presets)
+    if presets:
+        facts.append(("expressions", f"{len(curves.names)} of VRM 1.0's presets: {' '.join(curves.names)}"))
+    if found == "usd":
+        facts += _stage(path)
     if found == "live-link":
         more_facts, more_warnings = _live_link(path)
         facts += more_facts
@@ -48,9 +55,31 @@ def _facts(curves: AnimationCurves) -> list[tuple[str, str]]:
         ("frames", f"{curves.n_frames} at {curves.frame_rate:g} per second"),
         ("duration", f"{curves.n_frames / curves.frame_rate:.3f} s"),
         ("channels", f"{len(curves.names)}, {arkit} of ARKit's 52, {len(moving)} moving"),
-        ("range", f"{weights.min():.4f} to {weights.max():.4f}"),
+        ("order", _order(curves.names)),
+        ("range", f"{round(float(weights.min()), 4) + 0.0:.4f} to {weights.max():.4f}, all finite"),
         ("largest turn", f"head {angles[0]:.1f}°, left eye {angles[1]:.1f}°, right eye {angles[2]:.1f}°"),
         ("carries", ", ".join(_carried(curves)) or "curves only"),
+    ]
+
+
+def _order(names: tuple[str, ...]) -> str:
+    """Whether the channels stand in ARKit's order, or which is the first that does not."""
+    known = [name for name in names if name in ARKIT_NAMES]
+    for ours, theirs in zip(known, sorted(known, key=ARKIT_NAMES.index)):
+        if ours != theirs:
+            return f"another than ARKit's: {ours} stands where {theirs} would"
+    return "ARKit's" if known else "the file's own"
+
+
+def _stage(path: Path) -> list[tuple[str, str]]:
+    """What concerns USD alone: axes, unit, time codes."""
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.Open(str(path))
+    codes = f"{stage.GetStartTimeCode():g} to {stage.GetEndTimeCode():g}, {stage.GetTimeCodesPerSecond():g} per second"
+    return [
+        ("stage", f"{UsdGeom.GetStageUpAxis(stage)} up, {UsdGeom.GetStageMetersPerUnit(stage):g} m per unit"),
+        ("time codes", codes),
     ]
 
 
@@ -71,12 +100,12 @@ def _carried(curves: AnimationCurves) -> list[str]:
     return carried + (["face coefficients"] if curves.coefficients is not None else [])
 
 
-def _warnings(curves: AnimationCurves) -> list[str]:
+def _warnings(curves: AnimationCurves, *, named_by_arkit: bool) -> list[str]:
     warnings, weights = [], curves.weights
     missing = [name for name in ARKIT_NAMES if name not in curves.names]
-    if 0 < len(missing) < len(ARKIT_NAMES):
+    if named_by_arkit and 0 < len(missing) < len(ARKIT_NAMES):
         warnings.append(f"{len(missing)} of ARKit's channels are missing: {', '.join(missing[:6])}.")
-    if len(missing) == len(ARKIT_NAMES):
+    if named_by_arkit and len(missing) == len(ARKIT_NAMES):
         warnings.append("No channel bears an ARKit name: an engine needs a map.")
     out = [name for i, name in enumerate(curves.names) if weights[:, i].min() < -1e-4 or weights[:, i].max() > 1.0001]
     if out:

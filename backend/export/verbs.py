@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backend.curves.filters import amplified, mirrored, offset, smoothed
+from backend.curves.filters import amplified, clamped, mirrored, offset, smoothed
 from backend.curves.join import joined
 from backend.curves.layers import with_layer_of
 from backend.curves.resample import cut, resampled, warped
@@ -21,10 +21,11 @@ from blender_addon.protocol.types import AnimationCurves
 
 @dataclass(frozen=True)
 class CurveEdits:
-    """What emorig edit does, in order: take layers, join, cut, layers, gains, offsets, smoothing, warp, mirror, rate.
+    """What emorig edit does in order: take layers, join, cut, layers, gains, offsets, limits, smooth, warp, mirror.
 
-    strengths: layer → 0 or more. gains: channel (or 'all') → factor. offsets: channel → amount. smoothing, start, end:
-    seconds. taken: layer → file that it comes from. then: files to join. pins: moment → where it goes, seconds.
+    strengths: layer → 0 or more. gains: channel (or 'all') → factor. offsets: channel → amount. limits: channel (or
+    'all') → lowest and highest value. smoothing, start, end: seconds. taken: layer → file that it comes from. then:
+    files to join. pins: moment → where it goes, seconds. frame_rate: to sample the result at, last.
     """
 
     strengths: dict[str, float] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class CurveEdits:
     mirror: bool = False
     gains: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     start: float = 0.0
     end: float | None = None
     then: tuple[Path, ...] = ()
@@ -54,6 +56,8 @@ class CurveEdits:
             curves = amplified(curves, factor, channels=None if everything else (channel,), head=everything)
         for channel, amount in self.offsets.items():
             curves = offset(curves, amount, channels=(channel,))
+        for channel, (low, high) in self.limits.items():
+            curves = clamped(curves, low, high, channels=None if channel == "all" else (channel,))
         curves = smoothed(curves, self.smoothing)
         curves = warped(curves, self.pins) if self.pins else curves
         curves = mirrored(curves) if self.mirror else curves

@@ -6,13 +6,14 @@ import base64
 import json
 import tempfile
 import webbrowser
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from backend.curves.resample import resampled
 from backend.delivery import staged
-from backend.errors import OutputError
+from backend.errors import InputError, OutputError
 from backend.export.angles import to_xyzw
 from backend.export.formats import read_curves
 from backend.export.head_mesh import head_of
@@ -20,6 +21,9 @@ from blender_addon.protocol.layers import layer_sum
 from blender_addon.protocol.types import AnimationCurves
 
 ASSETS = Path(__file__).with_name("assets")
+THREE_END = 'Object.defineProperty(t,"__esModule",{value:!0})}));'  # of its build as one script
+# What is made of the same stuff, by the face model's regions.
+STUFFS = {"eye": ("iris", "pupil", "sclera"), "teeth": ("teeth",), "mouth": ("gums", "mouth", "tongue")}
 UNIT = 1.0 / 8192.0  # weight per step of a 16-bit number: ±4
 MAX_RATE = 60.0  # frames per second; screens show no more
 BROWSER_SOUNDS = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg",
@@ -62,7 +66,24 @@ def view_page(curves: AnimationCurves, *, audio: Path | None = None) -> str:
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     page = (ASSETS / "viewer.html").read_text(encoding="utf-8")
     script = (ASSETS / "viewer.js").read_text(encoding="utf-8")
-    return page.replace("%SCRIPT%", script).replace("%DATA%", text)
+    return page.replace("%SCRIPT%", script).replace("%THREE%", three_source()).replace("%DATA%", text)
+
+
+@lru_cache(maxsize=1)
+def three_source() -> str:
+    """three.js with its MIT notice, as trimesh brings it along for its own viewer. Raises InputError without it."""
+    import io
+    import zipfile
+
+    from trimesh import resources
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(resources.get_bytes("templates/viewer.zip"))) as archive:
+            page = archive.read("viewer.html.template").decode("utf-8")
+        start = page.index("<script>") + len("<script>")
+        return page[start : page.index(THREE_END, start) + len(THREE_END)]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError("This release of trimesh brings no three.js along: install 'trimesh>=4.4,<5'.") from error
 
 
 def _layers(curves: AnimationCurves) -> dict[str, np.ndarray]:
@@ -89,14 +110,25 @@ def _mesh(curves: AnimationCurves) -> dict[str, object]:
         driven.append(curves.names.index(name))
         steps = np.rint(moved[points] / scale).astype("<i2")
         targets.append({"points": _encoded(points.astype("<u4")), "moved": _encoded(steps), "scale": scale})
+    triangles, groups = _by_stuff(head.triangles, head.regions)
     return {
         "vertices": _encoded(head.vertices.astype("<f4")),
-        "triangles": _encoded(head.triangles.astype("<u4")),
+        "triangles": _encoded(triangles.astype("<u4")),
+        "groups": groups,
         "colors": _encoded(head.colors.astype("<f4")),
         "pivot": [float(v) for v in head.pivot],
         "driven": driven,
         "targets": targets,
     }
+
+
+def _by_stuff(triangles: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
+    """Triangles (n, 3) in an order of what they are made of, and each stuff's first index and number of indices."""
+    of_region = {region: stuff for stuff, names in STUFFS.items() for region in names}
+    stuffs = np.array([of_region.get(str(region), "skin") for region in regions[triangles[:, 0]]])
+    order = np.argsort(stuffs, kind="stable")
+    names, starts, counts = np.unique(stuffs[order], return_index=True, return_counts=True)
+    return triangles[order], [(str(n), 3 * int(s), 3 * int(c)) for n, s, c in zip(names, starts, counts)]
 
 
 def _sound(audio: Path) -> str:

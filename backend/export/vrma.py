@@ -43,6 +43,8 @@ OF_VISEME = {
 }  # fmt: skip
 EMOTION_PRESETS = ("happy", "angry", "sad", "surprised")  # what VRM calls as we do; it has none for the others
 BLINKS = {"eyeBlinkLeft": "blinkLeft", "eyeBlinkRight": "blinkRight"}
+PRESETS = ("happy", "angry", "sad", "relaxed", "surprised", *VOWELS, "blink", *BLINKS.values(), "lookUp", "lookDown",
+           "lookLeft", "lookRight", "neutral")  # fmt: skip
 
 
 def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:

@@ -151,7 +151,9 @@ class Worker:
         except MemoryError:
             outcome, reason = "failed", "The backend ran out of memory: try a smaller size or a shorter recording."
         except OSError as error:
-            log.exception("job %s stopped", job)
+            # A cancelled job's files go away at once, under a job that still reads them.
+            if job not in self._cancelled:
+                log.exception("job %s stopped", job)
             outcome = "failed"
             reason = f"The backend could not read or write a file ({error.strerror or type(error).__name__})."
         except Exception as error:

@@ -77,110 +77,108 @@ function pose(weights) {
     const nx = uy * vz - uz * vy, ny = uz * vx - ux * vz, nz = ux * vy - uy * vx;
     for (const at of [a, b, c]) { normals[at] += nx; normals[at + 1] += ny; normals[at + 2] += nz; }
   }
+  for (let k = 0; k < normals.length; k += 3) {
+    const length = Math.hypot(normals[k], normals[k + 1], normals[k + 2]) || 1;
+    normals[k] /= length; normals[k + 1] /= length; normals[k + 2] /= length;
+  }
 }
 
-// ---- the picture -----------------------------------------------------------------------------------------------
-
-const vertexShader = `#version 300 es
-in vec3 position; in vec3 normal; in vec3 color;
-uniform mat4 camera; uniform vec4 turn; uniform vec3 pivot;
-out vec3 n; out vec3 albedo; out vec3 place;
-vec3 turned(vec3 v) { return v + 2.0 * cross(turn.xyz, cross(turn.xyz, v) + turn.w * v); }
-void main() {
-  place = turned(position - pivot) + pivot; n = turned(normal); albedo = color;
-  gl_Position = camera * vec4(place, 1.0);
-}`;
-const fragmentShader = `#version 300 es
-precision highp float;
-in vec3 n; in vec3 albedo; in vec3 place; uniform vec3 eye; out vec4 pixel;
-void main() {
-  vec3 N = normalize(n), V = normalize(eye - place);
-  if (dot(N, V) < 0.0) N = -N;
-  vec3 key = normalize(vec3(0.5, 0.6, 0.9)), rim = normalize(vec3(-0.9, 0.3, -0.2));
-  float wrap = max((dot(N, key) + 0.35) / 1.35, 0.0);
-  vec3 light = vec3(0.22, 0.24, 0.28) * (0.6 + 0.4 * N.y) + vec3(1.0, 0.95, 0.88) * wrap
-             + vec3(0.25, 0.3, 0.4) * max(dot(N, rim), 0.0);
-  float shine = pow(max(dot(N, normalize(key + V)), 0.0), 28.0) * 0.08;
-  pixel = vec4(pow(albedo * light * 1.25 + shine, vec3(1.0 / 2.2)), 1.0);
-}`;
+// ---- the picture: drawn by three.js ----------------------------------------------------------------------------
 
 const canvas = element("view");
-const gl = canvas.getContext("webgl2", { antialias: true });
 let draw = () => {};
-
-function startPicture() {
-  const program = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, vertexShader], [gl.FRAGMENT_SHADER, fragmentShader]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  gl.useProgram(program);
-  const buffers = {};
-  for (const [name, values] of [["position", positions], ["normal", normals], ["color", mesh.colors]]) {
-    const where = gl.getAttribLocation(program, name);
-    buffers[name] = gl.createBuffer();
-    gl.bindBuffer(gl.ARRAY_BUFFER, buffers[name]);
-    gl.bufferData(gl.ARRAY_BUFFER, values, name === "color" ? gl.STATIC_DRAW : gl.DYNAMIC_DRAW);
-    gl.enableVertexAttribArray(where);
-    gl.vertexAttribPointer(where, 3, gl.FLOAT, false, 0, 0);
-  }
-  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
-  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles, gl.STATIC_DRAW);
-  gl.enable(gl.DEPTH_TEST);
-  gl.clearColor(0.105, 0.125, 0.15, 1);
-  const uniform = (name) => gl.getUniformLocation(program, name);
-  const at = { camera: uniform("camera"), turn: uniform("turn"), pivot: uniform("pivot"), eye: uniform("eye") };
-  draw = (turn) => {
-    const scale = window.devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * scale), height = Math.round(canvas.clientHeight * scale);
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-    gl.viewport(0, 0, width, height);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    for (const [name, values] of [["position", positions], ["normal", normals]]) {
-      gl.bindBuffer(gl.ARRAY_BUFFER, buffers[name]);
-      gl.bufferSubData(gl.ARRAY_BUFFER, 0, values);
-    }
-    const { matrix, eye } = cameraMatrix(width / Math.max(height, 1));
-    gl.uniformMatrix4fv(at.camera, false, matrix);
-    gl.uniform4fv(at.turn, turn);
-    gl.uniform3fv(at.pivot, data.mesh.pivot);
-    gl.uniform3fv(at.eye, eye);
-    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
-  };
-}
 
 const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
 mesh.rest.forEach((v, i) => { low[i % 3] = Math.min(low[i % 3], v); high[i % 3] = Math.max(high[i % 3], v); });
 const centre = low.map((v, k) => 0.5 * (v + high[k]));
 const size = Math.max(high[1] - low[1], high[0] - low[0]);
-const look = { yaw: 0, pitch: 0, distance: size * 3.3 };
+const look = { yaw: 0.12, pitch: 0.02, distance: size * 3.1 };
+const FIELD_OF_VIEW = 24;  // degrees, of a portrait lens
 
-function cameraMatrix(aspect) {
-  const focal = 1 / Math.tan(0.5 * 0.42), near = look.distance * 0.05, far = look.distance * 6;
-  const cy = Math.cos(look.yaw), sy = Math.sin(look.yaw), cp = Math.cos(look.pitch), sp = Math.sin(look.pitch);
-  const back = [sy * cp, sp, cy * cp], right = [cy, 0, -sy];
-  const up = [-sy * sp, cp, -cy * sp];
-  const eye = centre.map((c, k) => c + look.distance * back[k]);
-  const along = (axis) => -(axis[0] * eye[0] + axis[1] * eye[1] + axis[2] * eye[2]);
-  const fx = focal / Math.max(aspect, 0.01) * Math.min(aspect, 1), fy = focal * Math.min(aspect, 1);
-  const z = (far + near) / (near - far), w = 2 * far * near / (near - far);
-  const matrix = new Float32Array(16);
-  for (let k = 0; k < 3; k++) {
-    matrix[4 * k] = fx * right[k]; matrix[4 * k + 1] = fy * up[k];
-    matrix[4 * k + 2] = z * back[k]; matrix[4 * k + 3] = -back[k];
+// What the parts are made of, by the groups of triangles in data.mesh.groups.
+function materials() {
+  const made = (options) => new THREE.MeshPhysicalMaterial({ vertexColors: true, side: THREE.DoubleSide, ...options });
+  return {
+    skin: made({ roughness: 0.58, sheen: 0.35, sheenRoughness: 0.5, sheenColor: new THREE.Color(1.0, 0.45, 0.32) }),
+    eye: made({ roughness: 0.3, clearcoat: 1, clearcoatRoughness: 0.04 }),
+    teeth: made({ roughness: 0.32, color: new THREE.Color(0.72, 0.68, 0.62) }),
+    mouth: made({ roughness: 0.6, color: new THREE.Color(0.62, 0.5, 0.5) }),
+  };
+}
+
+function headGeometry() {
+  const geometry = new THREE.BufferGeometry();
+  for (const [name, values] of [["position", positions], ["normal", normals], ["color", mesh.colors]]) {
+    geometry.setAttribute(name, new THREE.BufferAttribute(values, 3));
   }
-  matrix[12] = fx * along(right); matrix[13] = fy * along(up);
-  matrix[14] = z * along(back) + w; matrix[15] = -along(back);
-  return { matrix, eye };
+  for (const name of ["position", "normal"]) geometry.attributes[name].setUsage(THREE.DynamicDrawUsage);
+  geometry.setIndex(new THREE.BufferAttribute(mesh.triangles, 1));
+  data.mesh.groups.forEach(([, start, count], index) => geometry.addGroup(start, count, index));
+  geometry.boundingSphere = new THREE.Sphere(new THREE.Vector3(...centre), size);
+  return geometry;
+}
+
+function lights(scene) {
+  scene.add(new THREE.HemisphereLight(0xdbe6f5, 0x33261f, 0.4));
+  for (const [color, strength, x, y, z] of [
+    [0xfff0dd, 1.15, 0.75, 0.8, 1.2], [0xcfdcf2, 0.3, -1.2, 0.15, 0.9], [0xaec4ea, 0.35, -0.8, 0.6, -1.1],
+  ]) {
+    const light = new THREE.DirectionalLight(color, strength);
+    light.position.set(centre[0] + x * 2 * size, centre[1] + y * 2 * size, centre[2] + z * 2 * size);
+    light.target.position.set(...centre);
+    scene.add(light, light.target);
+    if (z < 0) continue;
+    light.castShadow = true;
+    light.shadow.mapSize.set(2048, 2048);
+    light.shadow.radius = 5;
+    light.shadow.normalBias = size * 0.008;
+    Object.assign(light.shadow.camera, { left: -size, right: size, top: size, bottom: -size, near: 0.01, far: 8 * size });
+  }
+}
+
+function startPicture() {
+  const renderer = new THREE.WebGLRenderer({ canvas, antialias: true });
+  renderer.outputEncoding = THREE.sRGBEncoding;
+  renderer.toneMapping = THREE.ACESFilmicToneMapping;
+  renderer.toneMappingExposure = 1.0;
+  renderer.shadowMap.enabled = true;
+  renderer.shadowMap.type = THREE.PCFSoftShadowMap;
+  const scene = new THREE.Scene();
+  scene.background = new THREE.Color(0x1c2128);
+  lights(scene);
+  const geometry = headGeometry(), made = materials();
+  const face = new THREE.Mesh(geometry, data.mesh.groups.map(([kind]) => made[kind]));
+  face.castShadow = face.receiveShadow = true;
+  face.position.set(...data.mesh.pivot.map((v) => -v));
+  const head = new THREE.Group();
+  head.position.set(...data.mesh.pivot);
+  head.add(face);
+  scene.add(head);
+  const camera = new THREE.PerspectiveCamera(FIELD_OF_VIEW, 1, size * 0.1, size * 20);
+  draw = (turn) => {
+    const width = canvas.clientWidth, height = Math.max(canvas.clientHeight, 1);
+    renderer.setPixelRatio(window.devicePixelRatio || 1);
+    renderer.setSize(width, height, false);
+    geometry.attributes.position.needsUpdate = geometry.attributes.normal.needsUpdate = true;
+    head.quaternion.set(...turn);
+    camera.aspect = width / height;
+    // A window that is higher than wide shows the whole head all the same.
+    camera.fov = 2 * Math.atan(Math.tan(FIELD_OF_VIEW * Math.PI / 360) / Math.min(camera.aspect, 1)) * 180 / Math.PI;
+    const level = Math.cos(look.pitch) * look.distance;
+    camera.position.set(centre[0] + Math.sin(look.yaw) * level, centre[1] + Math.sin(look.pitch) * look.distance,
+      centre[2] + Math.cos(look.yaw) * level);
+    camera.lookAt(...centre);
+    camera.updateProjectionMatrix();
+    renderer.render(scene, camera);
+    document.body.dataset.triangles = renderer.info.render.triangles;
+  };
 }
 
 // ---- the controls ----------------------------------------------------------------------------------------------
 
 const sound = element("sound"), scrub = element("scrub"), play = element("play");
 let playing = false, now = 0, started = 0;
+sound.addEventListener("loadedmetadata", () => { document.body.dataset.sound = sound.duration.toFixed(3); });
 if (data.sound) sound.src = data.sound;
 scrub.max = duration;
 
@@ -282,7 +280,11 @@ canvas.addEventListener("wheel", (event) => {
 }, { passive: false });
 addEventListener("resize", show);
 
-if (gl) startPicture(); else element("problem").textContent = "This browser shows no WebGL 2: the curves play without the head.";
+try {
+  startPicture();
+} catch (error) {
+  element("problem").textContent = "This browser shows no WebGL: the curves play without the head.";
+}
 const asked = new URLSearchParams(location.hash.slice(1));
 for (const off of (asked.get("off") || "").split(",")) {
   const box = [...document.querySelectorAll("#layers input")].find((input) => input.name === off);
