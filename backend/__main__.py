@@ -13,6 +13,7 @@ from backend.commands import faces as face_commands
 from backend.commands import learning as learning_commands
 from backend.commands.batch import batch
 from backend.commands.curves import read_strengths
+from backend.commands.live import live
 from backend.commands.scripts import read_script
 from backend.commands.serve import serve, status
 from blender_addon.protocol.errors import InputError
@@ -148,6 +149,7 @@ def rerender(
 app.command()(batch)
 
 
+app.command()(live)
 app.command()(serve)
 app.command()(status)
 
