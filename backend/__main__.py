@@ -14,6 +14,7 @@ from backend.commands import learning as learning_commands
 from backend.commands import weights as weight_commands
 from backend.commands.batch import batch
 from backend.commands.curves import read_strengths
+from backend.commands.live import live
 from backend.commands.scripts import read_script
 from backend.commands.serve import serve, status
 from blender_addon.protocol.errors import InputError
@@ -152,6 +153,7 @@ def rerender(
 app.command()(batch)
 
 
+app.command()(live)
 app.command()(serve)
 app.command()(status)
 

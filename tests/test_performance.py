@@ -129,9 +129,20 @@ def test_a_seed_repeats_and_another_differs():
     assert not np.array_equal(one.head_rotation, other.head_rotation)
 
 
+def test_a_layer_has_a_seed_of_its_own():
+    face, emotion = talking(), held("happy", 0.7)
+    one, other = (perform(face, emotion, options=ShotOptions(seed=5, seeds=s)) for s in ({}, {"blinks": 9}))
+    assert not np.array_equal(one.layers["blinks"], other.layers["blinks"])
+    for layer in ("lips", "emotion", "brows", "gaze"):
+        np.testing.assert_array_equal(one.layers[layer], other.layers[layer])
+    np.testing.assert_array_equal(one.head_rotation, other.head_rotation)
+
+
 def test_layers_can_be_muted_and_the_head_held_still():
     face, emotion = talking(), held("happy", 1.0)
     muted = perform(face, emotion, options=ShotOptions(strengths={"emotion": 0, "blinks": 0, "brows": 0, "gaze": 0}))
     assert np.allclose(muted.weights, face.weights)
+    by_name = perform(face, emotion, options=ShotOptions(muted=("emotion", "blinks", "brows", "gaze", "head")))
+    assert np.allclose(by_name.weights, face.weights) and np.abs(by_name.head_rotation).max() == 0
     still = perform(face, emotion, options=ShotOptions(pose="still"))
     assert np.abs(still.head_rotation).max() == 0

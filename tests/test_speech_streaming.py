@@ -145,3 +145,34 @@ def test_misuse_is_refused_in_words(weights, tmp_path):
     stream.finish()
     with pytest.raises(InputError, match="finished"):
         stream.push(np.zeros(10))
+
+
+def test_a_live_face_is_sent_as_it_is_heard(weights, sound, monkeypatch):
+    import io
+    import socket
+    from dataclasses import replace
+
+    from backend.commands.live import send_live
+    from backend.export.live_link_udp import decode
+    from backend.inference.live import LiveFace
+    from backend.weights import NETWORKS
+    from blender_addon.protocol.options import ShotOptions
+    from blender_addon.protocol.types import ARKIT_NAMES, EmotionTrack
+
+    monkeypatch.setitem(NETWORKS, "streaming", replace(NETWORKS["streaming"], file=str(weights)))
+    options = ShotOptions(frame_rate=30.0, seed=2, renderer=None)
+    raw = (sound * 32767).astype("<i2").tobytes()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5.0)
+        to = f"127.0.0.1:{listener.getsockname()[1]}"
+        face = LiveFace(EmotionTrack.parse("happy:1"), options=options)
+        assert send_live(face, io.BytesIO(raw), to, rate=SAMPLE_RATE, subject="Ada") == 60
+        packets = [decode(listener.recv(2048)) for _ in range(60)]
+    assert [p.frame for p in packets] == list(range(60)) and packets[0].subject == "Ada"
+    values = np.stack([p.values for p in packets])
+    lips = StreamingArticulator(30.0, weights=weights)
+    shut = np.concatenate([lips.push(sound).weights, lips.finish().weights])
+    smile = values[:, ARKIT_NAMES.index("mouthSmileLeft")]
+    assert (smile > shut[:, ARKIT_NAMES.index("mouthSmileLeft")] + 0.2).mean() > 0.9
+    assert values[:, ARKIT_NAMES.index("eyeBlinkLeft")].max() > 0.5

@@ -111,3 +111,28 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(corpus, tmp_path):
 def test_training_without_a_corpus_is_refused(tmp_path):
     with pytest.raises(InputError, match="No speech corpus"):
         train_speech(tmp_path, tmp_path / "weights.safetensors", plan=TrainingPlan(steps=1))
+
+
+def test_the_streaming_network_learns_from_the_other_and_its_weights_are_heard(corpus, tmp_path):
+    from dataclasses import replace
+
+    from safetensors import safe_open
+
+    from backend.inference.streaming import StreamingArticulator
+    from backend.training.streaming import STREAMING_PLAN, train_streaming
+    from backend.weights import NETWORKS
+
+    weights, losses = tmp_path / "streaming.safetensors", []
+    plan = replace(STREAMING_PLAN, steps=3, batch=2, warm_up=1)
+    train_streaming(
+        corpus, weights, plan=plan, teacher=NETWORKS["speech"].path, progress=lambda _step, parts: losses.append(parts)
+    )
+    assert {"shape", "taught shape", "taught phone"} <= set(losses[-1])
+    assert all(np.isfinite(value) for value in losses[-1].values())
+    with safe_open(str(weights), framework="np") as file:
+        assert "train streaming --steps 3" in file.metadata()["command"]
+        spectrum = file.get_tensor("usual_spectrum")
+    assert spectrum.shape == (80,) and -6.0 < spectrum.mean() < 0.0
+    stream = StreamingArticulator(25.0, weights=weights)
+    n_frames = len(stream.push(np.zeros(8000, np.float32)).weights) + len(stream.finish().weights)
+    assert n_frames == round(0.5 * 25)

@@ -22,7 +22,10 @@ from blender_addon.protocol.types import (
 
 keys = st.lists(
     st.tuples(
-        st.floats(0, 60), st.sampled_from((*EMOTIONS, "neutral")), st.floats(0, 1), st.sampled_from(INTERPOLATIONS)
+        st.floats(0, 60),
+        st.sampled_from((*EMOTIONS, "neutral")),
+        st.floats(0, 1),
+        st.sampled_from(tuple(INTERPOLATIONS)),
     ),
     min_size=1,
     max_size=8,
@@ -60,6 +63,36 @@ def test_constant_keys_jump_and_smooth_keys_ease():
     assert constant[10, EMOTIONS.index("sad")] == 1
     smooth = EmotionTrack.parse("0:happy:0:smooth,1:happy:1").sample(100, 101)[:, EMOTIONS.index("happy")]
     assert smooth[1] < 0.01 and smooth[50] == pytest.approx(0.5)
+
+
+def test_eased_keys_start_or_arrive_slowly_and_all_kinds_meet_their_keys():
+    angry = EMOTIONS.index("angry")
+    ways = {
+        kind: EmotionTrack.parse(f"0:angry:0:{kind},1:angry:1").sample(100, 102)[:, angry] for kind in INTERPOLATIONS
+    }
+    assert ways["ease_in"][25] < ways["smooth"][25] < ways["linear"][25] < ways["ease_out"][25]
+    for kind, weights in ways.items():
+        assert weights[0] == 0.0 and weights[-1] == 1.0, kind
+        assert (np.diff(weights) >= -1e-6).all(), kind
+
+
+def test_levels_of_mead_are_thirds_in_text_and_in_files():
+    for level in (1, 2, 3):
+        text = EmotionTrack.parse(f"0.5:fear:level{level}:smooth")
+        rows = f'{{"keys": [{{"time": 0.5, "label": "fear", "level": {level}, "interpolation": "smooth"}}]}}'
+        assert text == EmotionTrack.from_json(rows) == EmotionTrack.from_json(text.to_json())
+        assert text.keys[0].intensity == pytest.approx(level / 3)
+    for bad in ("happy:level4", "happy:level", "happy:level0"):
+        with pytest.raises(InputError, match="level1, level2 or level3"):
+            EmotionTrack.parse(bad)
+
+
+def test_an_emotion_fades_into_another_without_a_gap():
+    track = EmotionTrack.parse("0:happy:0.9:smooth,2:sad:0.9,4:neutral:0")
+    weights = track.sample(50, 201)
+    assert weights[:101].sum(1) == pytest.approx(0.9, abs=1e-5)
+    assert np.abs(np.diff(weights, axis=0)).max() < 0.03
+    assert weights[200].sum() == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 from ..audio.features import count_frames, log_mels, warp_bands
 from ..audio.running_level import RunningLevel
 
-SHARE = 0.4  # of the second opinion in the mean of both
+SHARE = 0.5  # of the second opinion: the mean of both
 BLOCK = 3000  # feature frames (30 s) that one pass answers for
 
 

@@ -6,8 +6,9 @@ Frame i is centred at i / frame_rate seconds. All arrays are float32 and checked
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -34,7 +35,17 @@ EMOTION_ALIASES = {
     "afraid": "fear", "happiness": "happy", "sadness": "sad", "surprise": "surprised", "calm": NEUTRAL,
     "none": NEUTRAL,
 }  # fmt: skip
-INTERPOLATIONS = ("linear", "smooth", "constant")
+# How the weights travel from a key to the next: share of the way there at share s of the time.
+INTERPOLATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
+    {
+        "linear": lambda s: s,
+        "smooth": lambda s: s * s * (3.0 - 2.0 * s),
+        "constant": np.zeros_like,
+        "ease_in": lambda s: s * s,
+        "ease_out": lambda s: s * (2.0 - s),
+    }
+)
+LEVELS = 3  # MEAD's intensity levels, evenly on 0-1: level 1, 2, 3 = 1/3, 2/3, 1
 
 
 def _finite_array(value, shape: tuple[int | None, ...], what: str) -> np.ndarray:
@@ -95,6 +106,20 @@ class EmotionKey:
         object.__setattr__(self, "label", label)
 
 
+def intensity_of(value: object) -> float:
+    """An intensity 0-1 of a number or of its text, or of one of MEAD's levels: 'level1', 'level2', 'level3'.
+
+    Raises InputError for another level and ValueError for what is no number.
+    """
+    text = str(value).strip().lower()
+    if not text.startswith("level"):
+        return float(text)
+    level = text.removeprefix("level").strip()
+    if level not in {str(n) for n in range(1, LEVELS + 1)}:
+        raise InputError(f"An intensity level is level1, level2 or level{LEVELS}, got '{value}'.")
+    return int(level) / LEVELS
+
+
 @dataclass(frozen=True)
 class EmotionTrack:
     """Emotion category and intensity over time as keyframes in time order; held before the first and after the last."""
@@ -113,15 +138,18 @@ class EmotionTrack:
 
     @classmethod
     def parse(cls, text: str) -> EmotionTrack:
-        """Reads 'happy:0.8' or '0:neutral:0,1.5:happy:0.8,3:angry:1'; a key may end in ':smooth' or ':constant'."""
+        """Reads 'happy:0.8', 'happy:level2' or '0:neutral:0,1.5:happy:0.8,3:angry:1'.
+
+        A timed key may end in how it travels to the next, as '0:happy:0.2:smooth'; see INTERPOLATIONS.
+        """
         keys = []
         for part in (p.strip() for p in text.split(",")):
             fields = [f.strip() for f in part.split(":")]
             try:
                 if len(fields) == 2:
-                    keys.append(EmotionKey(0.0, fields[0], float(fields[1])))
+                    keys.append(EmotionKey(0.0, fields[0], intensity_of(fields[1])))
                 elif len(fields) in (3, 4):
-                    keys.append(EmotionKey(float(fields[0]), fields[1], float(fields[2]), *fields[3:]))
+                    keys.append(EmotionKey(float(fields[0]), fields[1], intensity_of(fields[2]), *fields[3:]))
                 elif len(fields) == 1 and fields[0]:
                     keys.append(EmotionKey(0.0, fields[0], 1.0))
                 else:
@@ -136,12 +164,15 @@ class EmotionTrack:
 
     @classmethod
     def from_json(cls, text: str) -> EmotionTrack:
-        """Reads {"keys": [{"time", "label", "intensity", "interpolation"?}, ...]}."""
+        """Reads {"keys": [{"time", "label", "intensity" or "level" (1-3), "interpolation"?}, ...]}."""
         try:
             rows = json.loads(text)["keys"]
             keys = [
                 EmotionKey(
-                    float(row["time"]), str(row["label"]), float(row["intensity"]), row.get("interpolation", "linear")
+                    float(row["time"]),
+                    str(row["label"]),
+                    intensity_of(f"level{row['level']}" if "level" in row else row["intensity"]),
+                    row.get("interpolation", "linear"),
                 )
                 for row in rows
             ]
@@ -173,9 +204,9 @@ class EmotionTrack:
         after = np.minimum(before + 1, len(self.keys) - 1)
         span = np.maximum(key_times[after] - key_times[before], 1e-9)
         share = np.clip((times - key_times[before]) / span, 0.0, 1.0)
-        kinds = np.array([INTERPOLATIONS.index(k.interpolation) for k in self.keys])[before]
-        share = np.where(kinds == 1, share * share * (3.0 - 2.0 * share), np.where(kinds == 2, 0.0, share))
-        share = np.where(after == before, 0.0, share)[:, None]
+        kinds = np.array([k.interpolation for k in self.keys])[before]
+        travelled = np.select([kinds == kind for kind in INTERPOLATIONS], [f(share) for f in INTERPOLATIONS.values()])
+        share = np.where(after == before, 0.0, travelled)[:, None]
         return ((1.0 - share) * at_keys[before] + share * at_keys[after]).astype(np.float32)
 
 
