@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.inference.fine_grained import LEVELS, WINDOWS, FineGrainedPath
+from backend.errors import InputError
+from backend.evaluation.emotion import broken_cells
+from backend.inference import fine_grained
+from backend.inference.emospeaker import CoefficientNetworks, shipped_networks
+from backend.inference.fine_grained import LEVELS, WINDOWS, FineGrainedPath, emotional_states, measure_matrix
 from backend.inference.head_style import N_STYLE, head_style
 from backend.models.emospeaker import EmoSpeaker, EmoSpeakerConfig
 from backend.models.emospeaker_audio import contrastive_loss
@@ -166,3 +170,59 @@ def test_unit_intensities_find_the_units_that_are_there():
     for column, unit in enumerate(ACTION_UNITS):
         found = unit_intensities(au_weights({unit: 0.6})[None])[0]
         assert found[column] == found.max() > 0.35, unit
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return shipped_networks()
+
+
+def _utterances(networks, n_utterances: int = 3, n_frames: int = 90) -> list[np.ndarray]:
+    """Content vectors of made-up speech: random phones at random loudness, a syllable every fifth of a second."""
+    contents = []
+    for seed in range(n_utterances):
+        rng = np.random.default_rng(seed)
+        said = np.zeros((2 * n_frames, 57), np.float32)
+        spoken = np.repeat(rng.integers(0, 42, n_frames // 5 + 1), 10)[: 2 * n_frames]
+        said[np.arange(2 * n_frames), 13 + spoken] = 1.0
+        said[:, 0] = said[:, 56] = np.repeat(rng.random(n_frames // 5 + 1), 10)[: 2 * n_frames]
+        contents.append(networks.encode(rng.normal(0, 1, (4 * n_frames, 12)).astype(np.float32), said, n_frames))
+    return contents
+
+
+@pytest.mark.parametrize("label", EMOTIONS)
+def test_the_raw_matrix_grows_with_the_level_and_with_shorter_windows(shipped, label):
+    matrix = measure_matrix(shipped, _utterances(shipped), label)
+    assert matrix.shape == (len(LEVELS), len(WINDOWS), len(EMOTION_AUS[label]))
+    assert (np.diff(matrix, axis=0) > 0).all() and (np.diff(matrix, axis=1) > 0).all()
+    assert broken_cells(matrix.mean(-1)) == []
+
+
+def test_cells_out_of_order_are_named():
+    matrix = np.outer((1.0, 2.0, 3.0), (1.0, 2.0, 3.0, 4.0, 5.0))
+    matrix[1, 2] = 2.5
+    assert broken_cells(matrix) == [
+        "level 2 at 10 frames is not above level 1", "level 2: 10 frames is not above 15",
+    ]  # fmt: skip
+
+
+def test_an_intensity_that_comes_and_goes_is_answered_as_by_the_whole_shot(shipped, monkeypatch):
+    content = np.concatenate(_utterances(shipped, 4))
+    emotion = np.zeros((len(content), 7), np.float32)
+    emotion[100:190, EMOTIONS.index("angry")] = np.sin(np.linspace(0, np.pi, 90))
+    emotion[150:333, EMOTIONS.index("sad")] = 0.3
+    parts = emotional_states(shipped, content, emotion)
+    monkeypatch.setattr(fine_grained, "_stretches", lambda wanted, _: [(0, len(wanted))] if wanted.any() else [])
+    assert np.abs(parts - emotional_states(shipped, content, emotion)).max() < 1e-3
+    assert not parts[:99].any()
+
+
+def test_the_last_window_of_a_shot_is_no_stronger_than_the_others(shipped):
+    content = np.repeat(_utterances(shipped, 1)[0][40:41], 83, axis=0)
+    smile = shipped.states(content, "happy", (3,), 20)[0, :, 160 + CHANNEL_INDEX["mouthSmileLeft"]]
+    assert np.ptp(smile) < 0.02 * smile.mean()
+
+
+def test_missing_weights_are_refused_in_words(tmp_path):
+    with pytest.raises(InputError, match="weights are missing"):
+        _ = CoefficientNetworks(tmp_path / "none.safetensors").network

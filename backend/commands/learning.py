@@ -121,7 +121,7 @@ def streaming(
 def emospeaker(
     corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
     out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 excerpts.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Steps of 16 excerpts.")] = 1500,
     seed: Seed = 0,
 ) -> None:
     """Train EmoSpeaker's networks on a corpus, by step count; the shipped speech network feeds them."""

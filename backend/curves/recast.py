@@ -31,4 +31,6 @@ def recast(coefficients: FaceCoefficients, curves: AnimationCurves) -> Performan
         head_rotation=turned.astype(np.float32),
         head_translation=(moved - np.median(moved, axis=0)).astype(np.float32),
         frame_rate=coefficients.frame_rate,
+        identity_change=coefficients.identity_change,
+        texture_change=coefficients.texture_change,
     )

@@ -16,12 +16,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bfm.coefficients import EXPRESSION_DIMS, FULL_ACTIVATION_SD
 from blender_addon.protocol.types import EMOTIONS
 
 from ..errors import InputError
 from ..inference.emospeaker import CoefficientNetworks, FaceSpeaker
-from ..inference.fine_grained import LEVELS, WINDOWS, emotional_states, measure_matrix, unit_strengths
+from ..inference.fine_grained import LEVELS, WINDOWS, FineGrainedPath, measure_matrix
 from .recordings import russian
 
 FRAME_RATE = 25.0  # Hz
@@ -41,44 +40,34 @@ def broken_cells(matrix: np.ndarray) -> list[str]:
     return broken
 
 
-def growth(networks: CoefficientNetworks, contents: list[np.ndarray], label: str) -> np.ndarray:
-    """Mean intensity of the label's action units (11, n_units) at intensities 0, 0.1 … 1 over utterances."""
-    rows = []
-    for intensity in INTENSITIES:
-        strengths = []
-        for content in contents:
-            emotion = np.zeros((len(content), len(EMOTIONS)), np.float32)
-            emotion[:, EMOTIONS.index(label)] = intensity
-            moved = emotional_states(networks, content, emotion)[:, -EXPRESSION_DIMS:] / FULL_ACTIVATION_SD
-            strengths.append(unit_strengths(label, moved).mean(0))
-        rows.append(np.mean(strengths, axis=0))
-    return np.array(rows)
+def growth(path: FineGrainedPath, matrix: np.ndarray, label: str) -> np.ndarray:
+    """Mean intensity of the label's units (11, n_units) at intensities 0, 0.1 … 1, of its matrix (3, 5, n_units).
+
+    A held intensity is a mix of neighbouring cells' states, so its strengths are the same mix of the cells' strengths.
+    """
+    cells = [matrix[LEVELS.index(level), WINDOWS.index(window)] for level, window in path.cells[label]]
+    return path.shares(label, INTENSITIES) @ np.array(cells)
 
 
-def _print_matrices(console: Console, networks: CoefficientNetworks, contents: list[np.ndarray]) -> None:
-    """The fine-grained matrix of every emotion and the cells and units that break its order."""
+def _print_matrices(console: Console, matrices: dict[str, np.ndarray]) -> None:
+    """The fine-grained matrix of every emotion and the cells that break its order."""
     table = Table("emotion", "level", *(f"{window} frames" for window in WINDOWS), title="Fine-grained emotion matrix")
     notes = []
-    for label in EMOTIONS:
-        matrix = measure_matrix(networks, contents, label)
-        mean = matrix.mean(-1)
-        for level, row in zip(LEVELS, mean):
+    for label, matrix in matrices.items():
+        for level, row in zip(LEVELS, matrix.mean(-1)):
             table.add_row(label if level == 1 else "", str(level), *(f"{v:.3f}" for v in row))
-        notes += [f"{label}: {text}" for text in broken_cells(mean)]
+        notes += [f"{label}: {text}" for text in broken_cells(matrix.mean(-1))]
     console.print(table)
     console.print("\n".join(f"breaks the order: {note}" for note in notes) or "No cell breaks the order.")
 
 
-def _print_growth(console: Console, networks: CoefficientNetworks, contents: list[np.ndarray]) -> None:
-    """The strength of every emotion at eleven intensities, and the units that do not grow."""
+def _print_growth(console: Console, grown: dict[str, np.ndarray]) -> None:
+    """The strength of every emotion at eleven intensities, and those whose units do not all grow."""
     table = Table("emotion", *(f"{v:.1f}" for v in INTENSITIES), title="Mean intensity of its action units")
-    notes = []
-    for label in EMOTIONS:
-        grown = growth(networks, contents, label)
-        table.add_row(label, *(f"{v:.2f}" for v in grown.mean(1)))
-        if not (np.diff(grown, axis=0) > 0).all():
-            notes.append(label)
+    for label, strengths in grown.items():
+        table.add_row(label, *(f"{v:.2f}" for v in strengths.mean(1)))
     console.print(table)
+    notes = [label for label, strengths in grown.items() if not (np.diff(strengths, axis=0) > 0).all()]
     console.print(f"does not grow strictly: {', '.join(notes)}" if notes else "Every action unit grows at every step.")
 
 
@@ -94,5 +83,6 @@ def report(sounds: list[Path], *, weights: Path | None = None) -> None:
     contents = [speaker.articulate(waveform, FRAME_RATE).content for waveform in waveforms]
     console = Console(width=110)
     console.print(f"{len(waveforms)} utterances, {sum(w.duration for w in waveforms):.0f} s")
-    _print_matrices(console, networks, contents)
-    _print_growth(console, networks, contents)
+    matrices = {label: measure_matrix(networks, contents, label) for label in EMOTIONS}
+    _print_matrices(console, matrices)
+    _print_growth(console, {label: growth(networks.path, matrix, label) for label, matrix in matrices.items()})

@@ -20,7 +20,7 @@ from ..audio.frame_features import N_MFCC, cepstra, frame_features, speech_rows
 from ..audio.phones import PHONE_INDEX, PHONES, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
-from .fine_grained import FineGrainedPath
+from .fine_grained import SETTLING_FRAMES, FineGrainedPath
 from .speech import (
     Articulation,
     Heard,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..models.emospeaker import EmoSpeaker
 
 CHUNK, CONTEXT = 750, 16  # frames of content that one pass answers for, and that it hears before them
-SETTLING = 12  # windows after which a state no longer depends on where it started
 
 
 class CoefficientNetworks:
@@ -123,20 +122,22 @@ class CoefficientNetworks:
         """
         import torch
 
-        n_frames = len(content)
+        n_frames = -(-len(content) // window) * window  # a shorter last window would be a stronger one
+        whole = np.concatenate([content, np.repeat(content[-1:], n_frames - len(content), axis=0)])
         emotion = torch.zeros(len(levels) + 1, n_frames, len(EMOTIONS))
         emotion[:-1, :, EMOTIONS.index(label)] = 1.0
         intensity = torch.tensor([*levels, 0.0])[:, None].expand(-1, n_frames) / 3.0
-        heard = torch.from_numpy(content)[None].expand(len(levels) + 1, -1, -1)
+        heard = torch.from_numpy(whole)[None].expand(len(levels) + 1, -1, -1)
         with torch.inference_mode():
             start = self._settled(heard, emotion, intensity, window)
             states = self.network.feel(heard, start, emotion, intensity, window)
-        return (states[:-1] - states[-1:]).numpy()
+        return (states[:-1] - states[-1:])[:, : len(content)].numpy()
 
     def _settled(self, heard: Tensor, emotion: Tensor, intensity: Tensor, window: int) -> Tensor:
         """The state (B, 224) before the first frame of a face that has felt this for a while."""
-        first = [values[:, :window].repeat(1, SETTLING, *[1] * (values.ndim - 2)) for values in (heard, emotion)]
-        strength = intensity[:, :window].repeat(1, SETTLING)
+        n_windows = -(-SETTLING_FRAMES // window)
+        first = [values[:, :window].repeat(1, n_windows, *[1] * (values.ndim - 2)) for values in (heard, emotion)]
+        strength = intensity[:, :window].repeat(1, n_windows)
         at_rest = heard.new_zeros(len(heard), self.network.emotion.reference.in_features)
         return self.network.feel(first[0], at_rest, first[1], strength, window)[:, -1]
 

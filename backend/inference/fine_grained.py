@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LEVELS = (1, 2, 3)
 WINDOWS = (20, 15, 10, 5, 2)  # frames
+SETTLING_FRAMES = 60  # after which a state no longer depends on where it started
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,26 @@ def emotional_states(networks: CoefficientNetworks, content: np.ndarray, emotion
         label = EMOTIONS[column]
         cells, shares = networks.path.cells[label], networks.path.shares(label, emotion[:, column])
         for window in WINDOWS:
-            used = [i for i, cell in enumerate(cells) if cell[1] == window and shares[:, i].any()]
-            if not used:
-                continue
-            states = networks.states(content, label, tuple(cells[i][0] for i in used), window)
-            for index, state in zip(used, states):
-                total += shares[:, index, None] * state
+            of_window = [i for i, cell in enumerate(cells) if cell[1] == window]
+            for first, last in _stretches(shares[:, of_window].any(1), window):
+                used = [i for i in of_window if shares[first:last, i].any()]
+                states = networks.states(content[first:last], label, tuple(cells[i][0] for i in used), window)
+                for index, state in zip(used, states):
+                    total[first:last] += shares[first:last, index, None] * state
     return total
+
+
+def _stretches(wanted: np.ndarray, window: int) -> list[tuple[int, int]]:
+    """First frame and end of the stretches in which frames are wanted (n,), each with the time a state takes to
+    settle before it; windows lie where they lie in the whole."""
+    stretches: list[tuple[int, int]] = []
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], wanted.astype(np.int8), [0]])))
+    for first, last in edges.reshape(-1, 2):
+        first = max(0, first - SETTLING_FRAMES) // window * window
+        if stretches and first <= stretches[-1][1]:
+            first = stretches.pop()[0]
+        stretches.append((int(first), min(-(-int(last) // window) * window, len(wanted))))
+    return stretches
 
 
 def unit_strengths(label: str, displacement: np.ndarray) -> np.ndarray:

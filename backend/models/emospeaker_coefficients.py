@@ -71,14 +71,13 @@ class EmoNet(nn.Module):
 
         Returns the state (B, W, S) of every frame.
         """
-        before = self.reference(reference)
         kept = torch.sigmoid(self.retention(content)).log().sum(1).exp()
         strength = intensity[:, None]
         label = torch.cat([_window_summary(content), emotion, emotion * strength, strength], dim=-1)
-        end = kept * before + self.impulse(label)
+        end = self.read(kept * self.reference(reference) + self.impulse(label))
         n_frames = content.shape[1]
         share = torch.arange(1, n_frames + 1, dtype=content.dtype, device=content.device) / n_frames
-        return self.read(before[:, None] + share[:, None] * (end - before)[:, None])
+        return reference[:, None] + share[:, None] * (end - reference)[:, None]
 
 
 class EmotionClassifier(nn.Module):

@@ -39,7 +39,7 @@ SHIPPED_SIZES = {
     "content_width": 96, "expression_width": 128, "emotion_width": 64, "pose_width": 64,
 }  # fmt: skip
 SHIPPED_PLAN = TrainingPlan(
-    steps=3000, batch=16, learning_rate=2e-3, warm_up=200, weight_decay=1e-3, averaging=0.998, save_every=250
+    steps=1500, batch=16, learning_rate=2e-3, warm_up=200, weight_decay=1e-3, averaging=0.998, save_every=250
 )
 # The paper's: Adam at 1e-5 with weight decay .001; for networks of the published size and prepared MEAD.
 PUBLISHED_PLAN = TrainingPlan(
