@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.provenance.label import Label, Marking, label_shot, sign_video
-from blender_addon.protocol.options import Script, ShotOptions
+from blender_addon.protocol.options import KEEP, TRANSPARENT, Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backend.inference.performance import Performance
     from backend.inference.speech import Articulation
     from backend.portrait.analysis import Portrait
+    from backend.portrait.renderer import WarpRenderer
     from bfm.coefficients import FaceCoefficients
 
 SILENCE_ACTIVITY = 0.05  # an articulation that never exceeds this heard no speech
@@ -111,23 +112,44 @@ def rerender(
     video_path: Path, marking: Marking | None = None,
 ) -> FaceCoefficients:  # fmt: skip
     """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
-    from backend.curves.convert import coefficients_from_curves
-    from backend.curves.recast import belongs_to, recast
-
     portrait = read_portrait(portrait_file)
-    if curves.coefficients is None:
-        from backend.curves.solve import performance_from_curves
-
-        coefficients = make_coefficients(performance_from_curves(curves), portrait)
-    else:
-        coefficients = coefficients_from_curves(curves)
-        if not belongs_to(coefficients, portrait.fit.identity):
-            coefficients = make_coefficients(recast(coefficients, curves), portrait)
+    coefficients = coefficients_on(portrait, curves)
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )
     render_video(portrait, coefficients, audio, options=options, sink=sink, video_path=video_path, label=label)
     return coefficients
+
+
+def coefficients_on(portrait: Portrait, curves: AnimationCurves) -> FaceCoefficients:
+    """What (edited) curves show on a portrait, whoever's face they came from. Raises InputError."""
+    from backend.curves.convert import coefficients_from_curves
+    from backend.curves.recast import belongs_to, recast
+
+    if curves.coefficients is None:
+        from backend.curves.solve import performance_from_curves
+
+        return make_coefficients(performance_from_curves(curves), portrait)
+    coefficients = coefficients_from_curves(curves)
+    if belongs_to(coefficients, portrait.fit.identity):
+        return coefficients
+    return make_coefficients(recast(coefficients, curves), portrait)
+
+
+def renderer_of(
+    portrait: Portrait, options: ShotOptions
+) -> tuple[WarpRenderer, Callable[[FaceCoefficients, int], np.ndarray]]:
+    """The renderer of a portrait, and its method that gives frames with the background of the options."""
+    from backend.portrait.renderer import BLACK, WarpRenderer
+
+    if options.background == TRANSPARENT:
+        renderer = WarpRenderer(portrait, size=options.size, backdrop=BLACK)
+        return renderer, renderer.render_with_alpha
+    backdrop = None
+    if options.background != KEEP:
+        backdrop = np.frombuffer(bytes.fromhex(options.background[1:]), np.uint8).astype(np.float32)
+    renderer = WarpRenderer(portrait, size=options.size, backdrop=backdrop)
+    return renderer, renderer.render
 
 
 def read_portrait(source: Path | bytes) -> Portrait:
@@ -232,10 +254,13 @@ def render_video(
 
     The mark goes into what is encoded, not into the frames that the sink gets; the manifest is signed last.
     """
-    from backend.portrait.renderer import WarpRenderer
     from backend.video import VideoWriter
 
-    renderer = WarpRenderer(portrait, size=options.size)
+    if (options.background == TRANSPARENT) != (video_path.suffix == ".mov"):
+        raise InputError(
+            "A transparent background needs a ProRes 4444 .mov: render it with emorig render, without --backend."
+        )
+    renderer, render = renderer_of(portrait, options)
     width, height = renderer.frame_size
     label = None if label is None else label.of(coefficients)
     with VideoWriter(
@@ -248,7 +273,7 @@ def render_video(
         end=options.end,
         mark=None if label is None else label.watermark(coefficients.frame_rate).apply,
     ) as writer:
-        for index, image in enumerate(_frames(renderer.render, coefficients)):
+        for index, image in enumerate(_frames(render, coefficients)):
             writer.write(image)
             sink.frame(index, image)
             sink.progress("rendering", index + 1, coefficients.n_frames)
