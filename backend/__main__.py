@@ -26,6 +26,7 @@ app = typer.Typer(
     help="One portrait and one recording become a face that speaks with feeling: rig curves and video.",
 )
 
+DRAFT_SIZE = 256  # pixels, shorter side
 AudioFile = Annotated[Path, typer.Option("--audio", help="Speech: any sound file, or a video with sound.")]
 PortraitFile = Annotated[Path, typer.Option("--portrait", help="Photo or painting of one person.")]
 Emotion = Annotated[
@@ -35,6 +36,10 @@ Emotion = Annotated[
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 FrameRate = Annotated[float, typer.Option("--fps", help="Frames per second.")]
 Size = Annotated[int | None, typer.Option(help="Shorter side in pixels; the photo's own up to 1080 if not given.")]
+Draft = Annotated[bool, typer.Option("--draft", help="A quick look: 256 pixels.")]
+Background = Annotated[
+    str, typer.Option(help="keep, transparent (a ProRes 4444 .mov, for a still a PNG with alpha), or a colour #rrggbb.")
+]
 Pose = Annotated[str, typer.Option(help="Head motion: natural or still.")]
 Layer = Annotated[list[str] | None, typer.Option("--layer", help="NAME=STRENGTH, 0-2; lips emotion brows blinks …")]
 Mute = Annotated[list[str] | None, typer.Option("--mute", help="A layer to leave out; may be given again.")]
@@ -80,6 +85,8 @@ def render(
     streaming: Streaming = False,
     start: Start = 0.0,
     end: End = None,
+    draft: Draft = False,
+    background: Background = "keep",
     backend: Backend = None,
     consent: Consent = "",
     certificate: Certificate = None,
@@ -91,8 +98,8 @@ def render(
 
     pose, poses = ("natural", pose) if pose.startswith("video:") or pose.endswith(".npy") else (pose, None)
     options = _options(
-        fps, size, pose, layer, seed, start, end, renderer, mute=mute, layer_seed=layer_seed,
-        script=read_script(transcript, language, phones), streaming=streaming,
+        fps, _size(size, draft), pose, layer, seed, start, end, renderer, mute=mute, layer_seed=layer_seed,
+        script=read_script(transcript, language, phones), streaming=streaming, background=background,
     )  # fmt: skip
     marking = _marking(unmarked, certificate, certificate_key, consent)
     render_to_folder(
@@ -133,21 +140,40 @@ def animate(
 def rerender(
     portrait: PortraitFile,
     curves: Annotated[Path, typer.Option("--curves", help="Curves: a curves.json, edited or not, or another format.")],
-    audio: AudioFile,
     out: OutFolder,
+    audio: Annotated[Path | None, typer.Option("--audio", help="The speech; --frame needs none.")] = None,
     size: Size = None,
+    draft: Draft = False,
     start: Start = 0.0,
     end: End = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(help="A:B renders frames A up to but without B alone, into the video that is in the folder."),
+    ] = None,
+    frame: Annotated[int | None, typer.Option(help="Renders this one frame as a PNG.")] = None,
+    background: Background = "keep",
     consent: Consent = "",
     certificate: Certificate = None,
     certificate_key: CertificateKey = None,
     unmarked: Unmarked = False,
 ) -> None:
-    """Render a portrait again from edited curves: video.mp4, coefficients.npz and settings.json."""
-    from backend.commands.shots import rerender_to_folder
+    """Render a portrait again from edited curves: the video, coefficients.npz and settings.json, or one still."""
+    from backend.commands.shots import read_range, rerender_to_folder, still_to_folder
 
+    size = _size(size, draft)
+    if frame is not None:
+        if frames is not None:
+            raise InputError("Give either --frame for a still or --frames for a part of the video.")
+        still_to_folder(portrait, curves, out, frame=frame, size=size, background=background)
+        return
+    if audio is None:
+        raise InputError("A video needs its sound: give --audio.")
+    wanted = None if frames is None else read_range(frames)
     marking = _marking(unmarked, certificate, certificate_key, consent)
-    rerender_to_folder(portrait, curves, audio, out, size=size, start=start, end=end, marking=marking)
+    rerender_to_folder(
+        portrait, curves, audio, out, size=size, start=start, end=end, frames=wanted, background=background,
+        marking=marking,
+    )  # fmt: skip
 
 
 app.command()(batch)
@@ -192,7 +218,9 @@ face_commands.add_to(app)
 weight_commands.add_to(app)
 
 
-def _options(fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_seed, script, streaming):
+def _options(
+    fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_seed, script, streaming, background="keep"
+):
     """ShotOptions of the command line's values."""
     from blender_addon.protocol.options import ShotOptions
 
@@ -209,7 +237,14 @@ def _options(fps, size, pose, layer, seed, start, end, renderer, *, mute, layer_
         end=end,
         script=script,
         hearing="streaming" if streaming else "whole",
+        background=background,
     )
+
+
+def _size(size: int | None, draft: bool) -> int | None:
+    if draft and size is not None:
+        raise InputError("Give either --size or --draft.")
+    return DRAFT_SIZE if draft else size
 
 
 def _marking(unmarked, certificate, certificate_key, consent):

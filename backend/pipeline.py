@@ -14,7 +14,7 @@ import numpy as np
 from backend.errors import InputError
 from backend.provenance.label import Label, Marking, label_shot, sign_video
 from backend.renderers import Scene, check_renderer
-from blender_addon.protocol.options import Script, ShotOptions
+from blender_addon.protocol.options import TRANSPARENT, Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
 if TYPE_CHECKING:
@@ -118,23 +118,28 @@ def rerender(
     video_path: Path, marking: Marking | None = None,
 ) -> FaceCoefficients:  # fmt: skip
     """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
-    from backend.curves.convert import coefficients_from_curves
-    from backend.curves.recast import belongs_to, recast
-
     portrait = read_portrait(portrait_file)
-    if curves.coefficients is None:
-        from backend.curves.solve import performance_from_curves
-
-        coefficients = make_coefficients(performance_from_curves(curves), portrait)
-    else:
-        coefficients = coefficients_from_curves(curves)
-        if not belongs_to(coefficients, portrait.fit.identity):
-            coefficients = make_coefficients(recast(coefficients, curves), portrait)
+    coefficients = coefficients_on(portrait, curves)
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )
     render_video(Scene(portrait, coefficients, audio, options), sink=sink, video_path=video_path, label=label)
     return coefficients
+
+
+def coefficients_on(portrait: Portrait, curves: AnimationCurves) -> FaceCoefficients:
+    """What (edited) curves show on a portrait, whoever's face they came from. Raises InputError."""
+    from backend.curves.convert import coefficients_from_curves
+    from backend.curves.recast import belongs_to, recast
+
+    if curves.coefficients is None:
+        from backend.curves.solve import performance_from_curves
+
+        return make_coefficients(performance_from_curves(curves), portrait)
+    coefficients = coefficients_from_curves(curves)
+    if belongs_to(coefficients, portrait.fit.identity):
+        return coefficients
+    return make_coefficients(recast(coefficients, curves), portrait)
 
 
 def read_portrait(source: Path | bytes) -> Portrait:
@@ -240,6 +245,10 @@ def render_video(scene: Scene, *, sink: ShotSink, video_path: Path, label: Label
     from backend.video import VideoWriter
 
     coefficients, options = scene.coefficients, scene.options
+    if (options.background == TRANSPARENT) != (video_path.suffix == ".mov"):
+        raise InputError(
+            "A transparent background needs a ProRes 4444 .mov: render it with emorig render, without --backend."
+        )
     rendering = render(scene)
     for notice in rendering.notices:
         sink.notice(notice)

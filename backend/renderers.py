@@ -14,6 +14,7 @@ from backend.errors import InputError
 if TYPE_CHECKING:
     from backend.inference.emotion_video import EmotionVideo
     from backend.portrait.analysis import Portrait
+    from backend.portrait.renderer import WarpRenderer
     from bfm.coefficients import FaceCoefficients
     from blender_addon.protocol.options import ShotOptions
     from blender_addon.protocol.types import EmotionTrack
@@ -71,6 +72,8 @@ def check_renderer(options: ShotOptions) -> None:
                 missing.append(error)
         else:
             raise missing[0]
+    if options.renderer in ("facevid2vid", "eamm") and options.background != "keep":
+        raise InputError(f"The renderer {options.renderer} keeps the photo's background: leave --background out.")
     if options.renderer == "eamm" and options.frame_rate != 25.0:
         raise InputError(f"EAMM renders 25 frames per second, got {options.frame_rate:g}: leave --fps out.")
 
@@ -80,12 +83,27 @@ def render(scene: Scene) -> Rendering:
     return _RENDERERS[scene.options.renderer or "warp"](scene)
 
 
-def _warp(scene: Scene) -> Rendering:
-    from backend.portrait.renderer import WarpRenderer
+def warp_renderer(
+    portrait: Portrait, options: ShotOptions
+) -> tuple[WarpRenderer, Callable[[FaceCoefficients, int], np.ndarray]]:
+    """The warp renderer of a portrait, and its method that gives frames with the background of the options."""
+    from backend.portrait.renderer import BLACK, WarpRenderer
+    from blender_addon.protocol.options import KEEP, TRANSPARENT
 
-    renderer = WarpRenderer(scene.portrait, size=scene.options.size)
+    if options.background == TRANSPARENT:
+        renderer = WarpRenderer(portrait, size=options.size, backdrop=BLACK)
+        return renderer, renderer.render_with_alpha
+    backdrop = None
+    if options.background != KEEP:
+        backdrop = np.frombuffer(bytes.fromhex(options.background[1:]), np.uint8).astype(np.float32)
+    renderer = WarpRenderer(portrait, size=options.size, backdrop=backdrop)
+    return renderer, renderer.render
+
+
+def _warp(scene: Scene) -> Rendering:
+    renderer, frame = warp_renderer(scene.portrait, scene.options)
     shot = scene.coefficients
-    return Rendering(renderer.frame_size, (renderer.render(shot, index) for index in range(shot.n_frames)))
+    return Rendering(renderer.frame_size, (frame(shot, index) for index in range(shot.n_frames)))
 
 
 def _facevid2vid(scene: Scene) -> Rendering:

@@ -1,10 +1,15 @@
-"""Writes frames and sound as an H.264 + AAC mp4, in step to the sample."""
+"""Writes frames and sound in step to the sample: H.264 and AAC as .mp4, or ProRes 4444 with alpha and PCM as .mov.
+
+ProRes 4444 is what editing and compositing programs exchange with an alpha channel.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from types import TracebackType
 
@@ -17,8 +22,29 @@ VIDEO_SAMPLE_RATE = 48_000  # Hz
 AAC_FRAME = 1024  # samples
 BIT_RATE = 192_000  # bit/s of sound
 QUALITY = "17"  # x264's constant rate factor; visually lossless is about 17-18
+GROUP_SECONDS = 1.0  # at most from one key frame to the next: what replacing a few frames must encode again
 BT709 = 1  # FFmpeg's number of ITU-R BT.709 for matrix, primaries and transfer
 LIMITED_RANGE = 1  # FFmpeg's AVCOL_RANGE_MPEG
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file by FFmpeg's names. pixels: of 8 bits, which are marked; stored: as encoded."""
+
+    container: str
+    video: str
+    pixels: str
+    stored: str
+    options: dict[str, str]
+    sound: str
+
+
+FORMATS = {
+    ".mp4": Format("mp4", "libx264", "yuv420p", "yuv420p", {"crf": QUALITY, "preset": "veryfast"}, "aac"),
+    ".mov": Format(
+        "mov", "prores_ks", "yuva444p", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, "pcm_s16le"
+    ),
+}
 
 
 def exact_frame_rate(frame_rate: float) -> Fraction:
@@ -29,8 +55,16 @@ def exact_frame_rate(frame_rate: float) -> Fraction:
     return Fraction(frame_rate).limit_denominator(1000)
 
 
+def container_options(rate: Fraction) -> dict[str, str]:
+    """FFmpeg's options of a file at a frame rate: its clock counts whole frames and samples, so durations are exact."""
+    ticks = lcm(rate.numerator, VIDEO_SAMPLE_RATE)
+    return {"movflags": "+faststart", "movie_timescale": str(ticks if ticks < 2**31 else rate.numerator)}
+
+
 class VideoWriter:
-    """Takes RGB frames (H, W, 3) uint8 in order and writes path; an error leaves nothing at path.
+    """Takes RGB frames (H, W, 3) uint8 in order and writes path, .mp4; or RGB and alpha (H, W, 4) and writes .mov.
+
+    An error leaves nothing at path.
 
     width and height are even numbers of pixels. audio is a sound file or its bytes, cut to start-end seconds.
     mark: changes the luma (H, W) uint8 of each frame in place before it is encoded, for a watermark.
@@ -57,34 +91,26 @@ class VideoWriter:
         self._sent = 0  # samples of sound already written
         if not os.access(self.path.parent, os.W_OK):
             raise OutputError(f"Cannot write the video in '{self.path.parent}': choose a folder that can be written.")
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-        self._container.metadata["comment"] = "Synthetic media: a still portrait animated by EmoRig."
+        self._format = FORMATS[self.path.suffix]
         self._rate = exact_frame_rate(frame_rate)
+        self._container = av.open(
+            str(self._partial), "w", format=self._format.container, options=container_options(self._rate)
+        )
+        self._container.metadata["comment"] = "Synthetic media: a still portrait animated by EmoRig."
         self._add_streams(width, height)
         self._n_frames = 0
 
     def _add_streams(self, width: int, height: int) -> None:
-        video = self._container.add_stream("libx264", rate=self._rate)
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        video.options = {"crf": QUALITY, "preset": "veryfast"}
-        context = video.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = LIMITED_RANGE
-        self._video = video
-        self._audio = self._container.add_stream("aac", rate=VIDEO_SAMPLE_RATE)
-        self._audio.layout, self._audio.bit_rate = "stereo", BIT_RATE
+        self._video = self._container.add_stream(self._format.video, rate=self._rate)
+        configure(self._video.codec_context, self._format, width=width, height=height, rate=self._rate)
+        self._audio = self._container.add_stream(self._format.sound, rate=VIDEO_SAMPLE_RATE)
+        self._audio.layout = "stereo"
+        if self._format.sound == "aac":
+            self._audio.bit_rate = BIT_RATE
 
     def write(self, image: np.ndarray) -> None:
-        """Adds the next frame (H, W, 3) uint8 RGB and the sound up to its end."""
-        import av
-        from av.video.reformatter import ColorRange, Colorspace
-
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
-        if self._mark is not None:
-            luma = frame.planes[0]
-            self._mark(np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)[: frame.height, : frame.width])
+        """Adds the next frame (H, W, 3 or 4) uint8 and the sound up to its end."""
+        frame = encodable(image, self._format, self._mark)
         frame.pts, frame.time_base = self._n_frames, 1 / self._rate
         self._container.mux(self._video.encode(frame))
         self._n_frames += 1
@@ -92,11 +118,9 @@ class VideoWriter:
 
     def _write_sound(self, *, until: float) -> None:
         """Writes whole AAC frames of sound up to a time in seconds."""
-        import av
-
         while self._sent < min(until * VIDEO_SAMPLE_RATE, self._sound.shape[1]):
             piece = np.ascontiguousarray(self._sound[:, self._sent : self._sent + AAC_FRAME])
-            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+            frame = _sound_frame(piece, is_pcm=self._format.sound != "aac")
             frame.sample_rate, frame.pts = VIDEO_SAMPLE_RATE, self._sent
             frame.time_base = Fraction(1, VIDEO_SAMPLE_RATE)
             self._container.mux(self._audio.encode(frame))
@@ -123,3 +147,37 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
+
+
+def configure(context, format: Format, *, width: int, height: int, rate: Fraction) -> None:
+    """Sets a codec context up for frames of a size in pixels and a rate; equal settings give equal streams."""
+    context.width, context.height, context.pix_fmt = width, height, format.stored
+    context.framerate, context.time_base = rate, 1 / rate
+    context.options = dict(format.options)
+    context.gop_size = max(1, round(GROUP_SECONDS * rate))
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = LIMITED_RANGE
+
+
+def encodable(image: np.ndarray, format: Format, mark: Callable[[np.ndarray], None] | None):
+    """A frame (H, W, 3 or 4) uint8 as what the encoder of format takes (av.VideoFrame), marked."""
+    import av
+    from av.video.reformatter import ColorRange, Colorspace
+
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24" if image.shape[2] == 3 else "rgba").reformat(
+        format=format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
+    if mark is not None:
+        luma = frame.planes[0]
+        mark(np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)[: frame.height, : frame.width])
+    return frame if format.stored == format.pixels else frame.reformat(format=format.stored)
+
+
+def _sound_frame(piece: np.ndarray, *, is_pcm: bool):
+    """Samples (2, n) float32 as av.AudioFrame."""
+    import av
+
+    if not is_pcm:
+        return av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+    whole = np.round(piece.T * 32767.0).astype(np.int16)
+    return av.AudioFrame.from_ndarray(whole.reshape(1, -1), format="s16", layout="stereo")

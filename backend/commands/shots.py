@@ -9,9 +9,10 @@ from backend.delivery import staged, write_coefficients, write_curves, write_set
 from backend.errors import InputError
 from backend.pipeline import Shot, read_emotion, rerender, run_shot
 from backend.provenance.label import Marking
-from blender_addon.protocol.options import ShotOptions
+from blender_addon.protocol.options import KEEP, TRANSPARENT, ShotOptions
 
-VIDEO, CURVES, COEFFICIENTS, SETTINGS = "video.mp4", "curves.json", "coefficients.npz", "settings.json"
+VIDEO, TRANSPARENT_VIDEO = "video.mp4", "video.mov"
+CURVES, COEFFICIENTS, SETTINGS = "curves.json", "coefficients.npz", "settings.json"
 
 
 def render_to_folder(
@@ -33,13 +34,14 @@ def render_to_folder(
     if poses is not None and (options.renderer != "eamm" or backend is not None):
         raise InputError(f"Poses from '{poses}' are followed by --renderer eamm here alone: use natural or still.")
     shot = Shot(portrait, audio, read_emotion(emotion), options, poses)
+    video = _video_name(options)
     with staged(out) as folder, ConsoleSink() as sink:
         if backend is None:
-            result = run_shot(shot, sink, video_path=folder / VIDEO, marking=marking)
+            result = run_shot(shot, sink, video_path=folder / video, marking=marking)
         else:
             from backend.service.remote import run_remote_shot
 
-            result = run_remote_shot(shot, sink, address=backend, video_path=folder / VIDEO)
+            result = run_remote_shot(shot, sink, address=backend, video_path=folder / video)
         write_curves(folder / CURVES, result.curves)
         write_coefficients(folder / COEFFICIENTS, result.coefficients)
         write_settings(
@@ -49,10 +51,10 @@ def render_to_folder(
             emotion=shot.emotion,
             options=options,
             notices=result.notices,
-            video=folder / VIDEO,
+            video=folder / video,
             marking=marking,
         )
-    return _name_files(out, (VIDEO, CURVES, COEFFICIENTS, SETTINGS))
+    return _name_files(out, (video, CURVES, COEFFICIENTS, SETTINGS))
 
 
 def animate_to_file(audio: Path, out: Path, *, emotion: str, options: ShotOptions, format: str | None = None) -> None:
@@ -77,18 +79,27 @@ def rerender_to_folder(
     size: int | None,
     start: float,
     end: float | None,
+    frames: tuple[int, int] | None = None,
+    background: str = KEEP,
     marking: Marking | None = None,
 ) -> None:
-    """Renders a portrait from a curve file into a folder."""
+    """Renders a portrait from a curve file into a folder; frames: only these, into the video that is there."""
     from backend.export.formats import read_curves
+    from backend.retake import rerender_range
 
     marking = marking or Marking.chosen()
     curves, _ = read_curves(curves_file)
-    options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end)
+    options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end, background=background)
+    video = _video_name(options)
     with staged(out) as folder, ConsoleSink() as sink:
-        coefficients = rerender(
-            portrait, curves, audio, options=options, sink=sink, video_path=folder / VIDEO, marking=marking
-        )
+        made = {"options": options, "sink": sink, "video_path": folder / video, "marking": marking}
+        if frames is None:
+            coefficients = rerender(portrait, curves, audio, **made)
+        else:
+            coefficients = rerender_range(
+                portrait, curves, audio, first=frames[0], last=frames[1], previous=out / video,
+                previous_coefficients=out / COEFFICIENTS, **made,
+            )  # fmt: skip
         write_coefficients(folder / COEFFICIENTS, coefficients)
         write_settings(
             folder / SETTINGS,
@@ -97,10 +108,39 @@ def rerender_to_folder(
             emotion=None,
             options=options,
             notices=(),
-            video=folder / VIDEO,
+            video=folder / video,
             marking=marking,
         )
-    _name_files(out, (VIDEO, COEFFICIENTS, SETTINGS))
+    _name_files(out, (video, COEFFICIENTS, SETTINGS))
+
+
+def still_to_folder(
+    portrait: Path, curves_file: Path, out: Path, *, frame: int, size: int | None, background: str = KEEP
+) -> None:
+    """Renders one frame of a curve file on a portrait as a PNG into a folder."""
+    from PIL import Image
+
+    from backend.export.formats import read_curves
+    from backend.retake import render_still
+
+    curves, _ = read_curves(curves_file)
+    options = ShotOptions(frame_rate=curves.frame_rate, size=size, background=background)
+    name = f"frame_{frame:05d}.png"
+    with staged(out) as folder:
+        Image.fromarray(render_still(portrait, curves, frame, options=options)).save(folder / name)
+    _name_files(out, (name,))
+
+
+def read_range(text: str) -> tuple[int, int]:
+    """'A:B' as two frame numbers. Raises InputError."""
+    first, colon, last = text.partition(":")
+    if not colon or not first.strip().isdecimal() or not last.strip().isdecimal():
+        raise InputError(f"--frames should be two frame numbers A:B, from A up to but without B, got '{text}'.")
+    return int(first), int(last)
+
+
+def _video_name(options: ShotOptions) -> str:
+    return TRANSPARENT_VIDEO if options.background == TRANSPARENT else VIDEO
 
 
 def _name_files(folder: Path, names: tuple[str, ...]) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from backend.portrait.analysis import Portrait
-from backend.portrait.background import fill_background
+from backend.portrait.background import cut_out, fill_background
 from backend.portrait.eyes import Eyes
 from backend.portrait.lip_shape import LipShape
 from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
@@ -15,13 +15,14 @@ from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.mouth import Mouth
 from backend.portrait.outlines import soften_outlines
-from backend.portrait.plate import make_plate
+from backend.portrait.plate import Plate, make_plate
 from backend.portrait.refine import MouthRefiner, Predict
 from backend.portrait.shading import SkinShading
 from bfm.coefficients import FaceCoefficients
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 from bfm.rasterize import draw_values
 
+BLACK = np.zeros(3, np.float32)
 LIPS = [*UPPER_LIP_RINGS[0], *LOWER_LIP_RINGS[0]]
 
 
@@ -39,12 +40,15 @@ def _lay_over(foreground, background, out):
 class WarpRenderer:
     """Renders one portrait; what does not change between frames is prepared once.
 
-    refiner: a network and the side of its square, as load_refiner gives them; None: what is drawn stays as it is.
+    size: shorter side in pixels, None as it is up to 1080. backdrop: a colour (3,) 0–255 that takes the place of the
+    photo's background; BLACK for render_with_alpha. refiner: a network and the side of its square, as load_refiner
+    gives them; None: what is drawn stays as it is.
     """
 
     def __init__(
-        self, portrait: Portrait, *, size: int | None = None, refiner: tuple[Predict, int] | None = None
-    ) -> None:
+        self, portrait: Portrait, *, size: int | None = None, backdrop: np.ndarray | None = None,
+        refiner: tuple[Predict, int] | None = None,
+    ) -> None:  # fmt: skip
         plate = make_plate(portrait, size)
         rest = find_seam(plate)
         self.plate = plate = with_rest(plate, rest)
@@ -59,9 +63,16 @@ class WarpRenderer:
         self._shading = SkinShading(plate, self.motion.rest_weights)
         self._roi = _box(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
-        background = fill_background(plate.image, plate.mask, plate.face_height)[rows, columns]
-        self._background = np.ascontiguousarray(background)
-        self._photo = self._premultiplied(plate.image[rows, columns], plate.mask[rows, columns])
+        fill = fill_background(plate.image, plate.mask, plate.face_height)
+        person = _premultiplied(plate, fill) if backdrop is None else cut_out(plate.image, plate.mask)
+        self._alpha = person[..., 3].copy()
+        self._still = plate.image
+        if backdrop is not None:
+            fill[:] = backdrop
+            self._still = np.empty_like(plate.image)
+            _lay_over(person, fill, self._still)
+        self._background = np.ascontiguousarray(fill[rows, columns])
+        self._photo = np.ascontiguousarray(person[rows, columns])
         self._source = self._photo.copy()
         height, width = self._source.shape[:2]
         self._origin = np.float32([columns.start, rows.start])
@@ -99,11 +110,19 @@ class WarpRenderer:
         self._redraw_skin(moved.weights, self._mouth.change(landmarks))
         flow = self._dense_flow(self._mesh.move(moved, landmarks))
         warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        frame = self.plate.image.copy()
+        frame = self._still.copy()
         soften_outlines(flow, warped, self._softened)
         _lay_over(self._softened, self._background, frame[self._roi])
         self._draw_mouth(frame, moved, landmarks)
         return frame, moved, landmarks
+
+    def render_with_alpha(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
+        """Frame index as (height, width, 4) uint8 RGB and alpha, not premultiplied; the backdrop is BLACK."""
+        color = self.render(coefficients, index).astype(np.float32)
+        alpha = self._alpha.copy()
+        alpha[self._roi] = np.clip(self._softened[..., 3], 0.0, 1.0)
+        straight = np.minimum(color / np.maximum(alpha, 1e-3)[..., None], 255.0)
+        return np.concatenate([straight + 0.5, 255.0 * alpha[..., None] + 0.5], axis=2).clip(0, 255).astype(np.uint8)
 
     def _draw_mouth(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> None:
         """The mouth's inside, over frame (height, width, 3) uint8."""
@@ -123,12 +142,6 @@ class WarpRenderer:
         rows, columns = (slice(part.start - o.start, part.stop - o.start) for part, o in zip(box, self._roi))
         return rows, columns
 
-    def _premultiplied(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The person (h, w, 4): whatever over the filled background gives back exactly the photo."""
-        covered = mask[..., None].astype(np.float32)
-        person = image.astype(np.float32) - (1.0 - covered) * self._background
-        return np.concatenate([person, covered], axis=2)
-
     def _dense_flow(self, vertices: np.ndarray) -> np.ndarray:
         """Where in the region's source each of its pixels comes from, (h, w, 2) float32."""
         np.copyto(self._flow, self._identity)
@@ -141,6 +154,13 @@ class WarpRenderer:
             shift = cv2.blur(cv2.subtract(self._flow[below], self._identity[below]), (3, 3))
             cv2.add(shift, self._identity[below], dst=self._flow[below])
         return self._flow
+
+
+def _premultiplied(plate: Plate, background: np.ndarray) -> np.ndarray:
+    """The person (height, width, 4): whatever over the filled background gives back exactly the photo."""
+    covered = plate.mask[..., None].astype(np.float32)
+    person = plate.image.astype(np.float32) - (1.0 - covered) * background
+    return np.concatenate([person, covered], axis=2)
 
 
 def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:

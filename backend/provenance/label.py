@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROGRAM, VERSION = "EmoRig", "0.1.0"
 SHOT_ASSERTION = "org.emorig.shot"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-VIDEO_TYPE = "video/mp4"
+VIDEO_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime"}
 MARKED_BY_US, MARKED_ELSEWHERE = "emorig", "other means"
 NO_CONSENT = "Nothing was stated about the consent of the person shown and heard."
 MAX_CONSENT = 2000  # characters
@@ -73,10 +73,14 @@ def _path_in(variable: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Label:
-    """What a video is labelled with: the settings it was made with; 48 bits in its frames name what it shows."""
+    """What a video is labelled with: the settings it was made with; 48 bits in its frames name what it shows.
+
+    carried: the identity that frames carry already, where only some of a video's were made again.
+    """
 
     settings: Mapping[str, object]
     marking: Marking
+    carried: int | None = None
 
     def of(self, coefficients: FaceCoefficients) -> Label:
         """The label of a video that shows these coefficients."""
@@ -88,7 +92,11 @@ class Label:
     @property
     def identity(self) -> int:
         """The watermark's 48 bits: equal portraits, sound, coefficients and sizes give equal ones."""
-        options = {name: self.settings["options"][name] for name in ("fps", "size", "start", "end", "renderer")}
+        if self.carried is not None:
+            return self.carried
+        options = {
+            name: self.settings["options"][name] for name in ("fps", "size", "start", "end", "renderer", "background")
+        }
         shown = {name: self.settings.get(name) for name in ("portrait", "audio", "coefficients")} | options
         canonical = json.dumps(shown, sort_keys=True, separators=(",", ":")).encode()
         return int.from_bytes(hashlib.sha256(canonical).digest()[:IDENTITY_BYTES], "big")
@@ -156,6 +164,7 @@ def shot_settings(
             "renderer": options.renderer,
             "start": options.start,
             "end": options.end,
+            "background": options.background,
         },
         "script": {
             "language": options.script.language,
@@ -174,8 +183,13 @@ def fingerprint(source: Path | bytes | None) -> dict[str, object] | None:
     return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+def video_type(path: Path) -> str:
+    """The media type of a video file, by its suffix."""
+    return VIDEO_TYPES.get(path.suffix.lower(), VIDEO_TYPES[".mp4"])
+
+
 def sign_video(path: Path, label: Label) -> None:
-    """Adds the signed manifest to a finished MP4 file; nothing may change it afterwards. Raises InputError."""
+    """Adds the signed manifest to a finished video file; nothing may change it afterwards. Raises InputError."""
     import c2pa
 
     certificate = label.marking.signer()
@@ -185,9 +199,9 @@ def sign_video(path: Path, label: Label) -> None:
     partial = path.with_name(f".{path.name}.signed")
     try:
         signer = c2pa.Signer.from_info(information)
-        builder = c2pa.Builder(_manifest(label, path.name))
+        builder = c2pa.Builder(_manifest(label, path))
         with path.open("rb") as source, partial.open("w+b") as target:
-            builder.sign(signer, VIDEO_TYPE, source, target)
+            builder.sign(signer, video_type(path), source, target)
         os.replace(partial, path)
     except c2pa.C2paError as error:
         raise InputError(f"The video cannot be signed with this certificate: {error}.") from error
@@ -197,7 +211,7 @@ def sign_video(path: Path, label: Label) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _manifest(label: Label, title: str) -> dict[str, object]:
+def _manifest(label: Label, path: Path) -> dict[str, object]:
     """The C2PA manifest before it is signed; ingredients stand by their hashes alone."""
     agent = {"name": PROGRAM, "version": VERSION}
     action = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": agent}
@@ -213,8 +227,8 @@ def _manifest(label: Label, title: str) -> dict[str, object]:
     ]
     return {
         "claim_generator_info": [agent],
-        "title": title,
-        "format": VIDEO_TYPE,
+        "title": path.name,
+        "format": video_type(path),
         "assertions": [
             {"label": "c2pa.actions", "data": {"actions": [action]}},
             {"label": SHOT_ASSERTION, "data": shot},

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import InputError
-from backend.provenance.label import SHOT_ASSERTION, VIDEO_TYPE, identity_text
+from backend.provenance.label import SHOT_ASSERTION, identity_text, video_type
 
 SIDECAR = "settings.json"
 MAX_SECONDS = 10.0  # of video that the watermark is read from
@@ -100,12 +100,12 @@ def read_manifest(path: Path, *, anchors: str | None = None) -> Manifest | None:
         settings["trust"] = {"trust_anchors": anchors}
     try:
         context = c2pa.Context(c2pa.Settings.from_dict(settings))
-        with path.open("rb") as file, c2pa.Reader(VIDEO_TYPE, file, context=context) as reader:
+        with path.open("rb") as file, c2pa.Reader(video_type(path), file, context=context) as reader:
             document, state = json.loads(reader.json()), reader.get_validation_state()
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:
-        raise InputError(f"'{path}' is no MP4 file that can be read: {error}.") from error
+        raise InputError(f"'{path}' is no video that can be read: {error}.") from error
     return _manifest_of(document, state)
 
 

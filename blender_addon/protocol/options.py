@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ LAYERS = ("lips", "emotion", "brows", "blinks", "gaze", "head")
 RENDERERS = ("warp", "facevid2vid", "eamm")
 POSES = ("natural", "still")
 HEARINGS = ("whole", "streaming")
+KEEP, TRANSPARENT = "keep", "transparent"
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 MAX_STRENGTH = 2.0
 MAX_TRANSCRIPT = 200_000  # letters, hours of speech
 # Formats that curves can be exported in: name -> suffix of the file, and what it is for.
@@ -68,7 +71,8 @@ class ShotOptions:
     muted: layers that are left out, whatever their strength. seed: of brows, blinks, gaze and head motion; seeds:
     layer name -> its own seed. script: the text or the phones of the speech, where known. hearing: 'whole', or
     'streaming' as a live user would have seen the lips. renderer: a name in RENDERERS, or None for curves alone.
-    start, end: the part of the audio to use, seconds; end None is its end. Raises InputError.
+    start, end: the part of the audio to use, seconds; end None is its end. background: KEEP what the photo shows
+    behind the person, TRANSPARENT, or a colour as '#rrggbb'. Raises InputError.
     """
 
     frame_rate: float = 25.0
@@ -83,6 +87,7 @@ class ShotOptions:
     seeds: Mapping[str, int] = field(default_factory=dict)
     script: Script = Script()
     hearing: str = "whole"
+    background: str = KEEP
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.frame_rate <= 120.0:
@@ -93,6 +98,10 @@ class ShotOptions:
             raise InputError(f"Unknown pose '{self.pose}': use one of {', '.join(POSES)}.")
         if self.renderer is not None and self.renderer not in RENDERERS:
             raise InputError(f"Unknown renderer '{self.renderer}': use one of {', '.join(RENDERERS)}.")
+        if self.background not in (KEEP, TRANSPARENT) and not COLOUR.fullmatch(self.background):
+            raise InputError(
+                f"The background should be keep, transparent or a colour #rrggbb, got '{self.background}'."
+            )
         if self.hearing not in HEARINGS:
             raise InputError(f"Unknown hearing '{self.hearing}': use one of {', '.join(HEARINGS)}.")
         for layer in (*self.strengths, *self.muted, *self.seeds):

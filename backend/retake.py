@@ -1,0 +1,106 @@
+"""Parts of a shot again, from edited curves: one frame as a still, or a range of frames in the video that is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from backend.curves.convert import coefficients_from_mapping
+from backend.errors import InputError
+from backend.pipeline import CancelledError, ShotSink, coefficients_on, read_portrait
+from backend.provenance.label import Marking, label_shot, sign_video
+from backend.provenance.verification import read_manifest
+from backend.renderers import warp_renderer
+from backend.splice import faded, read_footage, splice_video
+from bfm.coefficients import FaceCoefficients
+from blender_addon.protocol.options import KEEP, ShotOptions
+from blender_addon.protocol.types import AnimationCurves
+
+
+def render_still(
+    portrait_file: Path | bytes, curves: AnimationCurves, frame: int, *, options: ShotOptions
+) -> np.ndarray:
+    """Frame number frame of curves on a portrait, (H, W, 3) uint8 RGB, (H, W, 4) with alpha where transparent.
+
+    Raises InputError.
+    """
+    if not 0 <= frame < curves.n_frames:
+        raise InputError(f"The curves have frames 0 to {curves.n_frames - 1}, got frame {frame}.")
+    portrait = read_portrait(portrait_file)
+    _, render = warp_renderer(portrait, options)
+    return render(coefficients_on(portrait, curves), frame)
+
+
+def rerender_range(
+    portrait_file: Path | bytes, curves: AnimationCurves, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
+    previous: Path, previous_coefficients: Path, first: int, last: int, video_path: Path,
+    marking: Marking | None = None,
+) -> FaceCoefficients:  # fmt: skip
+    """Renders frames first to last - 1 into video_path: otherwise the video previous, bit for bit.
+
+    previous_coefficients: the .npz beside it. Returns the coefficients of the whole. Raises InputError, CancelledError.
+    """
+    footage = read_footage(previous)
+    if not 0 <= first < last <= footage.n_frames:
+        raise InputError(
+            f"The frames should lie in 0:{footage.n_frames}, the first before the last: got {first}:{last}."
+        )
+    if options.background != KEEP:
+        raise InputError("Frames can be replaced where the background is kept: render other backgrounds whole.")
+    portrait = read_portrait(portrait_file)
+    options = replace(options, size=options.size or min(footage.width, footage.height))
+    coefficients = faded(
+        _read_coefficients(previous_coefficients, curves.frame_rate), coefficients_on(portrait, curves), first, last
+    )
+    renderer, render = warp_renderer(portrait, options)
+    if renderer.frame_size != (footage.width, footage.height):
+        raise InputError(
+            f"The video that is there has {footage.width}×{footage.height} pixels, these frames would have "
+            f"{'×'.join(map(str, renderer.frame_size))}: give the same portrait and size, or render it whole."
+        )
+    label = label_shot(
+        portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
+    )
+    if label is not None:
+        label = replace(label.of(coefficients), carried=_mark_of(previous))
+
+    def images():
+        for index in range(first, last):
+            image = render(coefficients, index)
+            sink.frame(index, image)
+            sink.progress("rendering", index + 1 - first, last - first)
+            if sink.cancelled():
+                raise CancelledError
+            yield image
+
+    mark = None if label is None else label.watermark(coefficients.frame_rate).apply
+    splice_video(previous, video_path, images(), first=first, last=last, mark=mark)
+    if label is not None:
+        sink.progress("signing", 0, 0)
+        sign_video(video_path, label)
+    sink.video(video_path)
+    return coefficients
+
+
+def _mark_of(video: Path) -> int | None:
+    """The watermark's identity that a video's manifest names, so that all of its frames carry the same."""
+    manifest = read_manifest(video)
+    return None if manifest is None or manifest.watermark is None else int(manifest.watermark, 16)
+
+
+def _read_coefficients(path: Path, frame_rate: float) -> FaceCoefficients:
+    """The coefficients that a shot wrote beside its video. Raises InputError."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            mapping = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' should hold the coefficients of the video beside it: render it whole.") from error
+    mapping["model"] = str(mapping.get("model", ""))
+    if abs(float(mapping.get("frame_rate", frame_rate)) - frame_rate) > 1e-3:
+        raise InputError(
+            f"The curves run at {frame_rate:g} frames per second, the video that is there at "
+            f"{float(mapping['frame_rate']):g}: render it whole."
+        )
+    return coefficients_from_mapping(mapping, frame_rate)
