@@ -237,11 +237,13 @@ def evaluate_fitting(
 def evaluate_speed(
     seconds: Annotated[float, typer.Option(help="Length of the shot.")] = 8.0,
     size: Annotated[list[int] | None, typer.Option(help="Shorter sides in pixels.")] = None,
+    device: Annotated[str, typer.Option(help="Where pixels are moved: cpu or cuda.")] = "cpu",
+    refiner: Annotated[Path | None, typer.Option(help="Weights of a refiner, to time a shot with it.")] = None,
 ) -> None:
     """Time every stage of a shot on this machine."""
     from backend.evaluation.speed import report
 
-    report(seconds, tuple(size or (256, 512)))
+    report(seconds, tuple(size or (256, 512)), device=device, refiner=refiner)
 
 
 @evaluate.command(name="neural")

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +20,9 @@ from rich.table import Table
 from backend.commands.demo import EMOTION, SENTENCE
 from blender_addon.protocol.options import ShotOptions
 from blender_addon.protocol.types import EmotionTrack
+
+if TYPE_CHECKING:
+    from backend.portrait.refine import Predict
 
 
 def timed(work: Callable[[], object]) -> tuple[object, float]:
@@ -39,8 +43,22 @@ def processor_name() -> str:
     return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
 
 
-def measure(seconds: float, size: int) -> dict[str, float]:
-    """Seconds of each stage of a shot at a size (shorter side, pixels), networks warm; and frames per second."""
+def hardware_name(device: str) -> str:
+    """The processor, and the GPU where pixels are moved on one."""
+    if device == "cpu":
+        return processor_name()
+    import torch
+
+    return f"{processor_name()}, {torch.cuda.get_device_name(device)}"
+
+
+def measure(
+    seconds: float, size: int, *, device: str = "cpu", refiner: tuple[Predict, int] | None = None
+) -> dict[str, float]:
+    """Seconds of each stage of a shot at a size (shorter side, pixels), networks warm; and frames per second.
+
+    device: where pixels are moved; refiner: as WarpRenderer takes it.
+    """
     from skimage import data
 
     from backend.audio.waveform import load_waveform
@@ -62,7 +80,7 @@ def measure(seconds: float, size: int) -> dict[str, float]:
     performance, performing = timed(lambda: perform(articulation, emotion, options=options))
     coefficients = make_coefficients(performance, portrait)
     _, curving = timed(lambda: curves_from_performance(performance, coefficients, articulation.phones))
-    renderer, preparing = timed(lambda: WarpRenderer(portrait, size=size))
+    renderer, preparing = timed(lambda: WarpRenderer(portrait, size=size, device=device, refiner=refiner))
     renderer.render(coefficients, 0)  # compiles what is compiled at first use
     frames, rendering = timed(lambda: [renderer.render(coefficients, i) for i in range(coefficients.n_frames)])
     _, encoding = timed(lambda: _encode(frames, seconds))
@@ -128,10 +146,18 @@ def _encode(frames: list[np.ndarray], seconds: float) -> None:
             writer.write(frame)
 
 
-def report(seconds: float, sizes: tuple[int, ...]) -> None:
-    """Prints the table of stages of a shot so many seconds long, a column for each size in pixels."""
-    columns = {size: measure(seconds, size) for size in sizes}
-    table = Table(title=f"{seconds:g} s of speech at 25 frames per second on {processor_name()}")
+def report(seconds: float, sizes: tuple[int, ...], *, device: str = "cpu", refiner: Path | None = None) -> None:
+    """Prints the table of stages of a shot so many seconds long, a column for each size in pixels.
+
+    device: "cpu" or "cuda"; refiner: its weights, None for a shot without. Raises InputError for absent devices.
+    """
+    network = None
+    if refiner is not None:
+        from backend.portrait.refiner_network import load_refiner
+
+        network = load_refiner(refiner, device=device)
+    columns = {size: measure(seconds, size, device=device, refiner=network) for size in sizes}
+    table = Table(title=f"{seconds:g} s of speech at 25 frames per second on {hardware_name(device)}")
     table.add_column("stage, seconds unless it says otherwise")
     for size in columns:
         table.add_column(f"{size} px", justify="right")

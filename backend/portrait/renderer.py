@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numba import njit
 
@@ -14,16 +13,13 @@ from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
 from backend.portrait.motion import FaceMotion, MovedFace
 from backend.portrait.mouth import Mouth
-from backend.portrait.outlines import soften_outlines
 from backend.portrait.plate import Plate, make_plate
 from backend.portrait.refine import MouthRefiner, Predict
 from backend.portrait.shading import SkinShading
+from backend.portrait.warp import make_warp
 from bfm.coefficients import FaceCoefficients
-from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
-from bfm.rasterize import draw_values
 
 BLACK = np.zeros(3, np.float32)
-LIPS = [*UPPER_LIP_RINGS[0], *LOWER_LIP_RINGS[0]]
 
 
 @njit(cache=True, fastmath=True)
@@ -42,12 +38,13 @@ class WarpRenderer:
 
     size: shorter side in pixels, None as it is up to 1080. backdrop: a colour (3,) 0–255 that takes the place of the
     photo's background; BLACK for render_with_alpha. refiner: a network and the side of its square, as load_refiner
-    gives them; None: what is drawn stays as it is.
+    gives them; None: what is drawn stays as it is. device: "cpu" or "cuda", where pixels are moved. Raises InputError
+    for devices that are not there.
     """
 
     def __init__(
         self, portrait: Portrait, *, size: int | None = None, backdrop: np.ndarray | None = None,
-        refiner: tuple[Predict, int] | None = None,
+        refiner: tuple[Predict, int] | None = None, device: str = "cpu",
     ) -> None:  # fmt: skip
         plate = make_plate(portrait, size)
         rest = find_seam(plate)
@@ -74,12 +71,9 @@ class WarpRenderer:
         self._background = np.ascontiguousarray(fill[rows, columns])
         self._photo = np.ascontiguousarray(person[rows, columns])
         self._source = self._photo.copy()
-        height, width = self._source.shape[:2]
         self._origin = np.float32([columns.start, rows.start])
-        self._identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-        self._flow = np.empty_like(self._identity)
-        self._depth = np.empty((height, width), np.float32)
-        self._softened = np.empty_like(self._source)
+        self._warp = make_warp(device, self._mesh.rest - self._origin, self._mesh.triangles, self._source.shape)
+        self._warped = self._source
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -108,11 +102,11 @@ class WarpRenderer:
         )
         landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
         self._redraw_skin(moved.weights, self._mouth.change(landmarks))
-        flow = self._dense_flow(self._mesh.move(moved, landmarks))
-        warped = cv2.remap(self._source, flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        vertices = self._mesh.move(moved, landmarks)
+        vertices[:, :2] -= self._origin
+        self._warped = self._warp(vertices, self._source)
         frame = self._still.copy()
-        soften_outlines(flow, warped, self._softened)
-        _lay_over(self._softened, self._background, frame[self._roi])
+        _lay_over(self._warped, self._background, frame[self._roi])
         self._draw_mouth(frame, moved, landmarks)
         return frame, moved, landmarks
 
@@ -120,7 +114,7 @@ class WarpRenderer:
         """Frame index as (height, width, 4) uint8 RGB and alpha, not premultiplied; the backdrop is BLACK."""
         color = self.render(coefficients, index).astype(np.float32)
         alpha = self._alpha.copy()
-        alpha[self._roi] = np.clip(self._softened[..., 3], 0.0, 1.0)
+        alpha[self._roi] = np.clip(self._warped[..., 3], 0.0, 1.0)
         straight = np.minimum(color / np.maximum(alpha, 1e-3)[..., None], 255.0)
         return np.concatenate([straight + 0.5, 255.0 * alpha[..., None] + 0.5], axis=2).clip(0, 255).astype(np.uint8)
 
@@ -141,19 +135,6 @@ class WarpRenderer:
         """Rows and columns of the plate as rows and columns of the source."""
         rows, columns = (slice(part.start - o.start, part.stop - o.start) for part, o in zip(box, self._roi))
         return rows, columns
-
-    def _dense_flow(self, vertices: np.ndarray) -> np.ndarray:
-        """Where in the region's source each of its pixels comes from, (h, w, 2) float32."""
-        np.copyto(self._flow, self._identity)
-        self._depth.fill(np.inf)
-        vertices[:, :2] -= self._origin
-        draw_values(vertices, self._mesh.triangles, self._mesh.rest - self._origin, self._flow, self._depth)
-        # Where the chin overlaps the neck the flow jumps, and a jump over one pixel would show as stairs.
-        below = slice(max(int(vertices[LIPS, 1].max()) + 1, 0), self._flow.shape[0])
-        if below.start < below.stop:
-            shift = cv2.blur(cv2.subtract(self._flow[below], self._identity[below]), (3, 3))
-            cv2.add(shift, self._identity[below], dst=self._flow[below])
-        return self._flow
 
 
 def _premultiplied(plate: Plate, background: np.ndarray) -> np.ndarray:
