@@ -191,6 +191,7 @@ def evaluate_speech(
 def evaluate_reenactment(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="Videos of one person's face.")],
     size: Annotated[int, typer.Option(help="Side of the square frames that are compared, pixels.")] = 256,
+    end: Annotated[float | None, typer.Option(help="Seconds of each clip from its start; all by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="FILE.md for the table; FILE.json is written too.")] = None,
     refiner: Annotated[Path | None, typer.Option(help="Weights of a refiner, measured beside the renderer.")] = None,
     device: Annotated[str, typer.Option(help="Where the refiner runs: cpu, cuda or openvino.")] = "cpu",
@@ -201,9 +202,11 @@ def evaluate_reenactment(
     missing = [clip for clip in clips if not clip.is_file()]
     if missing:
         raise InputError(f"No video at '{missing[0]}': give videos of one person's face.")
+    if end is not None and end <= 0.0:
+        raise InputError(f"The end should be above 0 seconds, got {end:g}.")
     if not 96 <= size <= 1024:
         raise InputError(f"The size should be between 96 and 1024 pixels, got {size}.")
-    report(clips, size=size, out=out, refiner=refiner, device=device)
+    report(clips, size=size, end=end, out=out, refiner=refiner, device=device)
 
 
 @evaluate.command(name="emotion")

@@ -29,15 +29,16 @@ class RealClip:
     coefficients: FaceCoefficients
 
 
-def load_clip(path: Path, size: int) -> RealClip:
-    """Tracks the clip at path. Raises InputError where it shows no face that can be tracked, or its first frame none.
+def load_clip(path: Path, size: int, *, end: float | None = None) -> RealClip:
+    """Tracks the clip at path up to end (s).
 
-    EAMM §4.1: the square is centred on the face of the first frame.
+    EAMM §4.1: the square is centred on the face of the first frame. Raises InputError where no face can be tracked, or
+    the first frame shows none.
     """
-    track = track_landmarks(path)
+    track = track_landmarks(path, end=end)
     square = _square(track)
     times, frames, first = [], [], None
-    for time, image in read_frames(path):
+    for time, image in read_frames(path, end=end):
         first = np.ascontiguousarray(image[square]) if first is None else first
         times.append(time)
         frames.append(_resized(image[square], size))

@@ -119,18 +119,18 @@ def landmarks_of(frame: np.ndarray) -> np.ndarray | None:
 def compare(real: Measured, other: Measured) -> Scores:
     """Scores of other frames against real ones, each face aligned by its own landmarks."""
     template = real.landmarks[0]
-    size = real.frames.shape[1]
-    face, mouth = face_region(template, size), mouth_box(template, size)
-    rows = []
-    for i in range(1, len(real.frames)):
-        truth = aligned_face(real.frames[i], real.landmarks[i], template)
-        made = aligned_face(other.frames[i], other.landmarks[i], template)
-        error = metrics.mean_error(truth[mouth], made[mouth])
-        ratio = min(metrics.psnr(truth, made, face), MOST_PSNR)
-        rows.append((error, ratio, metrics.ssim(truth, made, face)))
+    face, mouth = face_region(template, real.frames.shape[1]), mouth_box(template, real.frames.shape[1])
+    rows = [
+        _likeness(
+            aligned_face(real.frames[i], real.landmarks[i], template),
+            aligned_face(other.frames[i], other.landmarks[i], template),
+            face,
+            mouth,
+        )
+        for i in range(1, len(real.frames))
+    ]
     error, ratio, likeness = np.mean(rows, axis=0)
     own, true = (metrics.aligned(taken.landmarks[1:], template) for taken in (other, real))
-    sharp = [cpbd(frame) for frame in other.frames[1:]]
     return Scores(
         mouth_error=float(error),
         psnr=float(ratio),
@@ -138,9 +138,26 @@ def compare(real: Measured, other: Measured) -> Scores:
         mouth_lmd=metrics.landmark_distance(true, own, metrics.MOUTH),
         face_lmd=metrics.landmark_distance(real.landmarks[1:], other.landmarks[1:], metrics.FACE),
         expression_lmd=metrics.landmark_distance(true, own, metrics.FACE),
-        cpbd=float(np.mean(sharp)),
+        cpbd=_sharpness(other.frames[1:]),
         jitter=metrics.landmark_jitter(own),
     )
+
+
+def _likeness(
+    truth: np.ndarray, made: np.ndarray, face: np.ndarray, mouth: tuple[slice, slice]
+) -> tuple[float, float, float]:
+    """Mouth error, PSNR and SSIM of aligned pictures."""
+    if np.array_equal(truth, made):
+        return 0.0, MOST_PSNR, 1.0
+    rows, columns = (slice(int(taken.min()), int(taken.max()) + 1) for taken in np.nonzero(face))
+    likeness = metrics.ssim(truth[rows, columns], made[rows, columns], face[rows, columns])
+    return metrics.mean_error(truth[mouth], made[mouth]), min(metrics.psnr(truth, made, face), MOST_PSNR), likeness
+
+
+def _sharpness(frames: np.ndarray) -> float:
+    """Mean CPBD; of a held picture it is measured once."""
+    distinct = frames[:1] if (frames == frames[0]).all() else frames
+    return float(np.mean([cpbd(frame) for frame in distinct]))
 
 
 def aligned_face(frame: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:

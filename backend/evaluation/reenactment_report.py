@@ -29,10 +29,17 @@ Table = dict[str, dict[str, Scores]]  # clip → what was measured → scores
 
 
 def report(
-    clips: list[Path], *, size: int, out: Path | None = None, refiner: Path | None = None, device: str = "cpu"
+    clips: list[Path],
+    *,
+    size: int,
+    end: float | None = None,
+    out: Path | None = None,
+    refiner: Path | None = None,
+    device: str = "cpu",
 ) -> None:
-    """Evaluates the clips and prints the table; out: FILE.md, beside which FILE.json is written; refiner: weights that
-    are measured in a row of their own, on a device as load_refiner takes it.
+    """Evaluates the clips up to end (s) and prints the table; out: FILE.md, beside which FILE.json is written.
+
+    refiner: weights that are measured in a row of their own, on a device as load_refiner takes it.
 
     Raises InputError for clips that cannot be tracked, weights that cannot be read and another suffix.
     """
@@ -53,7 +60,7 @@ def report(
 
         for path in clips:
             with held_back():
-                clip = load_clip(path, size)
+                clip = load_clip(path, size, end=end)
                 progress()
                 table[clip.name] = evaluate_clip(clip, progress, refiner=network)
     text = markdown(table, size)

@@ -114,6 +114,15 @@ class MouthCrop:
         return mask.astype(np.float32) / np.float32(255.0)
 
 
+def exposure(photo: np.ndarray) -> np.ndarray:
+    """Gains (..., 3, 1, 1) that bring the middle of the photo's square (..., 3, side, side) to mid-grey: the network
+    sees every skin in every light alike.
+    """
+    side = photo.shape[-1]
+    middle = photo[..., side // 5 : -side // 5, side // 4 : -side // 4].mean(axis=(-2, -1), keepdims=True)
+    return (0.5 / np.clip(middle, 0.04, 1.0)).astype(np.float32)
+
+
 def window(side: int, guides: np.ndarray) -> np.ndarray:
     """How much may be added (side, side) 0–1: all on the face, nothing at the square's border and beyond the face."""
     edge = np.minimum(np.arange(side), np.arange(side)[::-1]).astype(np.float32) / (FADE * side)
@@ -139,7 +148,9 @@ class MouthRefiner:
         side = self._crop.side
         into = self._crop.into(landmarks)
         guides = self._crop.guides(moved, landmarks, into)
-        added = self._predict(self._crop.cut(frame, into), guides)
+        gains = exposure(guides[:3])
+        guides[:3] *= gains
+        added = self._predict(gains * self._crop.cut(frame, into), guides) / gains
         added = (255.0 * strength) * window(side, guides)[..., None] * added.transpose(1, 2, 0)
         corners = apply(inverse(into), np.float64([[0, 0], [1, 0], [0, 1], [1, 1]]) * side)
         low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)

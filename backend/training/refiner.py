@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.models.refiner import Refiner, RefinerConfig
+from backend.portrait.refine import exposure
 from backend.training.refiner_data import Pairs, corpus_hash, load_corpus, make_corpus, unpacked
 from backend.training.run import TrainingPlan, run_training
 
@@ -72,12 +73,10 @@ def draw_batch(pairs: Pairs, plan: TrainingPlan, step: int) -> tuple[Tensor, Ten
     for values in (crop, truth, guides, counts):
         values[turned] = values[turned][..., ::-1]
     guides[np.ix_(turned, MIRRORED)] *= -1.0
-    gains = (rng.uniform(0.7, 1.1, (plan.batch, 1, 1, 1)) * rng.uniform(0.92, 1.08, (plan.batch, 3, 1, 1))).astype(
-        np.float32
-    )
-    crop, truth = np.minimum(crop * gains, 1.0), np.minimum(truth * gains, 1.0)
+    gains = exposure(guides[:, :3]) * rng.uniform(0.9, 1.1, (plan.batch, 3, 1, 1)).astype(np.float32)
+    crop, truth = crop * gains, truth * gains
     wanted = truth - crop
-    photo = np.minimum(guides[:, :3] * gains, 1.0)
+    photo = guides[:, :3] * gains
     strength = rng.uniform(0.0, 0.03, (plan.batch, 1, 1, 1))
     crop = crop + (strength * rng.normal(size=crop.shape)).astype(np.float32)
     guides[:, :3] = photo + (strength * rng.normal(size=photo.shape)).astype(np.float32)
