@@ -152,6 +152,10 @@ def test_a_map_renames_and_mixes(curves, file, tmp_path):
     assert back.names == ("Open", "Grin")
     grin = 0.5 * (curves.column("mouthSmileLeft") + curves.column("mouthSmileRight"))
     assert np.abs(back.column("Grin") - grin).max() < 1e-6
+    for text, says in (('{"a": "jawOpen", "a": "jawLeft"}', "'a' twice"), ('{"a": {"jawOpen": NaN}}', "by nan")):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match=says):
+            read_name_map(tmp_path / "bad.json")
     for text in ("[]", "{}", '{"a": 3}', "x"):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError):

@@ -59,18 +59,37 @@ class NameMap:
         return replace(curves, names=tuple(self.sources), weights=weights, layers=layers, coefficients=None)
 
 
+class _TwinError(Exception):
+    """A name that stands twice in one mapping."""
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The mapping of JSON's pairs. Raises _TwinError where json would keep the last of two."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwinError(next(name for name in names if names.count(name) > 1))
+    return mapping
+
+
 def read_name_map(path: Path) -> NameMap:
     """Reads {"theirs": "ours", "theirs2": {"ours1": 0.5, "ours2": 0.5}} JSON. Raises InputError."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
         sources = {
             str(theirs): {ours: 1.0} if isinstance(ours, str) else {str(k): float(v) for k, v in ours.items()}
             for theirs, ours in document.items()
         }
+    except _TwinError as error:
+        raise InputError(f"The name map '{path}' names '{error}' twice: keep one.") from error
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f'Cannot read the name map \'{path}\': expected JSON such as {{"Mouth_Open": "jawOpen"}}.'
         ) from error
+    for theirs, gains in sources.items():
+        for ours, gain in gains.items():
+            if not np.isfinite(gain):
+                raise InputError(f"The name map '{path}' weighs '{ours}' in '{theirs}' by {gain}: give a number.")
     if not sources:
         raise InputError(f"The name map '{path}' is empty: name at least one shape.")
     return NameMap(sources)
