@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 NETWORK_RATE = FEATURE_RATE / 2  # Hz
 CHUNK = 3000  # feature frames (30 s) that one pass answers for
 CONTEXT = 600  # feature frames (6 s) it hears before and after them
-VOCAL_TRACTS = (0.86, 0.93, 1.0, 1.08, 1.16)  # times as short as the speaker's
+VOCAL_TRACTS = (0.93, 1.08)  # times as short as the speaker's
 CLOSURE_LOW, CLOSURE_HIGH = 0.22, 0.52  # network closure that is none, and that is a full seal
 SMOOTHING = 0.016  # seconds, standard deviation
 CLOSURE_GAIN = 1.15  # gives back to short closures what smoothing takes
@@ -141,7 +141,7 @@ class SpeechArticulator:
     def listen(self, samples: np.ndarray, level: Level) -> Listening:
         """The networks' opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
 
-        The whole-file network and the streaming one hear it as of five vocal tracts and the opinions are averaged:
+        The whole-file network and the streaming one hear it as of two vocal tracts and the opinions are averaged:
         what is unlike the voices of their training is then less often mistaken with confidence.
         """
         import torch
