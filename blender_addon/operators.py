@@ -121,7 +121,7 @@ class EMORIG_OT_layers_apply(Reporting, bpy.types.Operator):
 
     def act(self, context):
         """Sums the layers anew and lands them; the action that this replaces is not kept, it can be made again."""
-        apply_layers(context.scene.name)
+        runtime.soon("layers", context.scene.name)
 
 
 def apply_layers(scene_name: str) -> None:

@@ -52,7 +52,7 @@ def tell(kind: str, text: str) -> None:
 
 def is_busy() -> bool:
     """Whether a job, work in steps or an installation is under way."""
-    return session.job is not None or bool(_work) or is_installing()
+    return session.job is not None or bool(_work) or bool(_soon) or is_installing()
 
 
 def is_installing() -> bool:
@@ -98,7 +98,7 @@ def poll() -> None:
             _deliver(messages)
     now = time.monotonic()
     for kind, (due, argument) in list(_soon.items()):
-        if now >= due or bpy.app.background:
+        if not _work and (now >= due or bpy.app.background):  # what lands now would be taken for edits
             del _soon[kind]
             with compat.any_window():
                 _soon_calls[kind](argument)

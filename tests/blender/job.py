@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from known_curves import N_FRAMES, known_curves
+from known_curves import known_curves
 
 from backend.errors import InputError
+from backend.service.worker import render_request
 from backend.video import VideoWriter
 
 WIDTH, HEIGHT = 96, 128
@@ -20,6 +21,9 @@ def prepare() -> None:
 def make(request, sink) -> None:
     """Curves, frames and video; an intensity that rises makes frames brighter; seed 99 takes its time."""
     options = request.options
+    if request.export:
+        render_request(request, sink)
+        return
     sink.progress("speech to lips", 0, 0)
     if request.audio.read_bytes().startswith(b"not sound"):
         raise InputError("The audio is not speech: give a recording.")
@@ -28,20 +32,21 @@ def make(request, sink) -> None:
     if request.portrait is None:
         return
     video = request.folder / "video.mp4"
-    felt = request.emotion.sample(options.frame_rate, N_FRAMES).sum(axis=1)
+    n_frames = curves.n_frames
+    felt = request.emotion.sample(options.frame_rate, n_frames).sum(axis=1)
     with VideoWriter(
         video,
         width=WIDTH,
         height=HEIGHT,
         frame_rate=options.frame_rate,
         audio=request.audio,
-        end=N_FRAMES / options.frame_rate,
+        end=max(n_frames / options.frame_rate, 0.4),
     ) as writer:
-        for index in range(N_FRAMES):
+        for index in range(n_frames):
             picture = np.full((HEIGHT, WIDTH, 3), (60, 40 + 180 * felt[index], 90), np.uint8)
             writer.write(picture)
             sink.frame(index, picture)
-            sink.progress("rendering", index + 1, N_FRAMES)
+            sink.progress("rendering", index + 1, n_frames)
             if options.seed == 99:
                 time.sleep(0.05)
             if sink.cancelled():

@@ -118,6 +118,102 @@ def check_edited_render(scene, head, folder):
     assert [Path(strip.filepath).name for strip in strips] == ["tone_Someone_002.mp4"], strips
 
 
+def check_only_changed_frames_are_rendered_again(scene, head, folder):
+    """A few changed frames come as a strip over the whole video, and nothing is rendered where nothing was changed."""
+    try:
+        bpy.ops.emorig.render_edited()
+    except RuntimeError as error:
+        assert "Nothing was changed" in str(error), error
+    else:
+        raise AssertionError("unchanged curves were rendered")
+    curve = compat.curve_bag(head.data.shape_keys).fcurves.find('key_blocks["jawOpen"].value')
+    inside = [point for point in curve.keyframe_points if START + 5 < point.co[0] < START + 12]
+    for point in inside or [curve.keyframe_points.insert(START + 8, 0.5)]:
+        point.co[1] = 0.9
+    curve.update()
+    bpy.ops.emorig.render_edited()
+    finish()
+    part = next(strip for strip in compat.strips(scene) if strip.name.startswith("EmoRig Frames"))
+    first, last, _ = compat.strip_span(part)
+    assert first >= START and last <= START + N_FRAMES and last - first < 0.8 * N_FRAMES, (first, last, said())
+    assert compat.strips(scene)["EmoRig"].channel < part.channel and "were rendered again" in said()
+
+
+def check_preview_of_a_frame(scene, head, folder):
+    """One frame is rendered at the playhead; outside the shot a sentence says where it is."""
+    from blender_addon import runtime
+
+    scene.frame_set(START + 3)
+    before = len(list(folder.joinpath("videos").iterdir()))
+    bpy.ops.emorig.preview_frame()
+    finish()
+    assert f"Frame {START + 3} of the video" in said(), said()
+    assert len(list(folder.joinpath("videos").iterdir())) == before
+    scene.frame_set(1)
+    try:
+        bpy.ops.emorig.preview_frame()
+    except RuntimeError as error:
+        assert f"from {START} to {START + N_FRAMES - 1}" in str(error), error
+    assert runtime.session.job is None
+
+
+def check_strengths_change_without_the_backend(scene, head, folder):
+    """A weaker layer halves its curves at once and keeps what was edited; a mute and back gives them again."""
+    frames = np.arange(START, START + N_FRAMES)
+    bpy.ops.emorig.animate()
+    finish()
+    curve = compat.curve_bag(head.data.shape_keys).fcurves.find('key_blocks["tongueOut"].value')
+    for point in curve.keyframe_points:
+        point.co[1] = min(point.co[1] + 0.25, 1.0)
+    curve.update()
+    before = {name: shape_values(head, name, frames) for name in ("jawOpen", "tongueOut")}
+    scene.emorig.layers.lips = 0.5
+    finish()
+    after = {name: shape_values(head, name, frames) for name in before}
+    assert np.abs(after["jawOpen"] - 0.5 * before["jawOpen"]).max() < 0.01, said()
+    assert after["tongueOut"].max() > 0.25 and after["tongueOut"].min() > 0.2, "the edit stays"
+    scene.emorig.layers.lips, scene.emorig.layers.mute_lips = 1.0, True
+    finish()
+    assert shape_values(head, "jawOpen", frames).max() < 1e-4
+    scene.emorig.layers.mute_lips = False
+    finish()
+    assert np.abs(shape_values(head, "jawOpen", frames) - before["jawOpen"]).max() < 0.01
+
+
+def check_export(scene, head, folder):
+    """The curves as they are, in another program's format."""
+    bpy.ops.emorig.export_curves(format="csv", filepath=str(folder / "line"))
+    finish()
+    lines = (folder / "line.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == N_FRAMES + 1 and "jawOpen" in lines[0], said()
+
+
+def check_batch_of_two_lines(scene, head, folder):
+    """Two strips, two characters, each with its curves where its strip lies."""
+    if not bpy.app.build_options.audaspace:
+        return
+    from addon import mesh_with_shapes
+
+    other = mesh_with_shapes("Other", ["jawOpen", "mouthSmileLeft"])
+    strips = compat.strips(scene)
+    for name, frame, character in (("Line A", 100, head), ("Line B", 200, other)):
+        strips.new_sound(name, str(folder / "tone.wav"), 9, frame)
+        line = scene.emorig_batch.lines.add()
+        line.strip, line.character = name, character
+    bpy.ops.emorig.batch_run()
+    finish()
+    assert [line.state for line in scene.emorig_batch.lines] == ["DONE", "DONE"], said()
+    wanted = known_curves(25.0).column("jawOpen")
+    for thing, frame in ((head, 100), (other, 200)):
+        shown = shape_values(thing, "jawOpen", np.arange(frame, frame + N_FRAMES))
+        assert np.abs(shown - wanted).max() < 0.01, thing.name
+    for name in ("Line A", "Line B"):
+        strips.remove(strips[name])
+    scene.emorig_batch.lines.clear()
+    scene.emorig.start_frame, scene.emorig.audio_start, scene.emorig.audio_end = START, 0.0, 0.0
+    scene.emorig.audio_path = str(folder / "tone.wav")
+
+
 def check_a_reopened_file_still_tells_edits(scene, head, folder):
     """The curves as performed come back from their file, and give the same edits."""
     from blender_addon import performance, runtime
