@@ -39,7 +39,7 @@ def draft_action(id_block, name: str, shared=None, copies=None):
         action = bpy.data.actions.get(copies.get(former.name, "")) if hasattr(former, "slots") else None
         if action is None:
             action = former.copy()
-            action.name = name
+            action.name = _free_name(name)
             if action.users:  # a copy may bear the mark of a fake user without being counted as one
                 action.use_fake_user = False
             copies[former.name] = action.name
@@ -49,10 +49,16 @@ def draft_action(id_block, name: str, shared=None, copies=None):
             return action, data.action_slot.identifier
         return action, action.slots.new(id_block.id_type, id_block.name).identifier
     if shared is None or not hasattr(shared, "slots"):
-        shared = bpy.data.actions.new(name)
+        shared = bpy.data.actions.new(_free_name(name))
     if not hasattr(shared, "slots"):
         return shared, ""
     return shared, shared.slots.new(id_block.id_type, id_block.name).identifier
+
+
+def _free_name(name: str) -> str:
+    """The name with a number where it is taken: old versions would rename the action that has it."""
+    numbered = (f"{name}.{number:03d}" for number in range(1, 100_000))
+    return name if name not in bpy.data.actions else next(one for one in numbered if one not in bpy.data.actions)
 
 
 def draft_bag(action, slot_identifier: str):

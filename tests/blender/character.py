@@ -199,6 +199,93 @@ def check_targets():
     scene.emorig.targets.clear()
 
 
+def check_a_mapping_table_drives_and_reads_back():
+    """The table of a mesh that no name matches: gain and offset drive it, and an edit comes back through them."""
+    from blender_addon.performance import match_of
+    from blender_addon.rig.edits import edited_curves
+
+    scene = empty_scene()
+    thing = mesh_with_shapes("Robot", ["Open", "Grin"])
+    target = scene.emorig.targets.add()
+    target.mesh = thing
+    assert not match_of(thing, target).sources
+    assert bpy.ops.emorig.mapping_edit() == {"FINISHED"} and [row.shape for row in target.rows] == ["Open", "Grin"]
+    target.rows[0].curve, target.rows[0].gain, target.rows[0].offset = "jawOpen", 1.5, 0.1
+    match, curves, frames = match_of(thing, target), known_curves(25.0), np.arange(1, 25)
+    from blender_addon.rig.apply import mesh_part, open_sliders
+    from blender_addon.rig.landing import land_now
+
+    land_now([mesh_part(thing, match, curves, frames, tolerance=None)[0]], "Test")
+    open_sliders(thing, match)
+    assert np.abs(shape_values(thing, "Open", frames) - (1.5 * curves.column("jawOpen") + 0.1)).max() < 1e-4
+    curve = curve_bag(thing.data.shape_keys).fcurves.find('key_blocks["Open"].value')
+    for point in curve.keyframe_points:
+        point.co[1] = 0.1 + 1.5 * 0.2
+    curve.update()
+    edited = edited_curves(curves, frames, meshes=[(thing, match)], tolerance=None)
+    assert np.abs(edited.column("jawOpen") - 0.2).max() < 1e-3
+    assert bpy.ops.emorig.mapping_save(name="Robots") == {"FINISHED"}
+    assert bpy.ops.emorig.mapping_automatic() == {"FINISHED"} and not match_of(thing, target).sources
+    assert bpy.ops.emorig.mapping_load(preset="Robots") == {"FINISHED"}
+    assert match_of(thing, target).sources == {"Open": {"jawOpen": 1.5}}
+    scene.emorig.targets.clear()
+
+
+def check_jaw_and_eyes_of_a_rig():
+    """Bones are found by name; the jaw opens downwards and the eyes turn as the curves say."""
+    from mathutils import Vector
+
+    from blender_addon.performance import parts_of
+    from blender_addon.rig.landing import land_now
+
+    scene = empty_scene()
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name in ("head", "jaw_master", "master_eye.L", "master_eye.R"):
+        bone = rig.data.edit_bones.new(name)
+        bone.head, bone.tail = (0, 0, 0), (0, -0.2, -0.05)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    shot = scene.emorig
+    shot.start_frame, shot.use_thinning, shot.head = 1, False, rig
+    assert (shot.head_bone, shot.jaw_bone, shot.left_eye_bone) == ("head", "jaw_master", "master_eye.L")
+    curves = known_curves(25.0)
+    parts, _reports = parts_of(scene, curves, [])
+    land_now(parts, "Test")
+    widest = int(np.argmax(curves.column("jawOpen")))
+    scene.frame_set(1 + widest)
+    bpy.context.view_layer.update()
+    pose = rig.pose.bones["jaw_master"]
+    turned = (pose.matrix @ pose.bone.matrix_local.inverted()).to_quaternion()
+    angle = shot.jaw_angle * curves.column("jawOpen")[widest]
+    chin = turned @ Vector((0, -1, 0))
+    assert abs(chin.z + np.sin(angle)) < 0.02 and chin.y < 0, (chin, angle)
+    shot.head, shot.use_thinning = None, True
+
+
+def check_the_raw_head_takes_the_coefficients():
+    from dataclasses import replace
+
+    from blender_addon.head import add_head
+    from blender_addon.performance import parts_of, targets
+    from blender_addon.rig.landing import land_now
+
+    scene = empty_scene()
+    head = add_head(bpy.context, raw=True)
+    assert len(head.data.shape_keys.key_blocks) == 65 and len(head.data.materials) == 5
+    scene.emorig.targets.clear()
+    scene.emorig.targets.add().mesh = head
+    curves = known_curves(25.0)
+    expression = np.zeros((curves.n_frames, 64), np.float32)
+    expression[:, 53] = np.linspace(0.0, 3.0, curves.n_frames)  # lipsPart, in standard deviations
+    curves = replace(curves, coefficients={"model": "test", "expression": expression})
+    scene.emorig.start_frame = 1
+    land_now(parts_of(scene, curves, targets(scene.emorig))[0], "Test")
+    assert np.abs(shape_values(head, "lipsPart", [1, 24]) - [0.0, 1.0]).max() < 0.01
+    scene.emorig.targets.clear()
+
+
 def check_panels_draw_on_paper():
     """Every panel and list in every state, held against this Blender's own layout functions, icons and properties."""
     from types import SimpleNamespace
