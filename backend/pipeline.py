@@ -170,9 +170,7 @@ def _analysed(picture: _Picture) -> Portrait:
 
 def portrait_notices(portrait: Portrait) -> list[str]:
     """What the user should know about a portrait that is usable all the same."""
-    if portrait.n_faces > 1:
-        return [f"The portrait shows {portrait.n_faces} faces: the largest is animated."]
-    return []
+    return portrait.notices
 
 
 def articulate(

@@ -236,6 +236,26 @@ def evaluate_fitting(
     report(files or [])
 
 
+@evaluate.command(name="emotion-sheet")
+def evaluate_emotion_sheet(
+    portraits: Annotated[list[Path] | None, typer.Argument(metavar="PORTRAIT…", help="Photos of people.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the sheets and key.json.")] = Path("emotion-sheet"),
+    strength: Annotated[float, typer.Option(help="Of every emotion, 0-1.")] = 1.0,
+    seed: Seed = 0,
+    answers: Annotated[Path | None, typer.Option(help="JSON {number: emotion}, scored by key.json in --out.")] = None,
+) -> None:
+    """Draw portraits in every emotion, numbered and shuffled, for judges who do not know; or score their answers."""
+    from backend.evaluation.emotion_sheet import make_sheets, report_score
+
+    if answers is not None:
+        report_score(out / "key.json", answers)
+        return
+    if not portraits:
+        raise InputError("Give the portraits to draw, or --answers to score.")
+    for path in make_sheets(portraits, out, strength=strength, seed=seed):
+        print(path)
+
+
 @evaluate.command(name="speed")
 def evaluate_speed(
     seconds: Annotated[float, typer.Option(help="Length of the shot.")] = 8.0,

@@ -10,6 +10,7 @@ from backend.errors import NoFaceError
 from backend.portrait import detection
 from backend.portrait.images import load_image
 from backend.portrait.mask import person_mask
+from backend.portrait.visibility import is_behind_dark_glass, is_mouth_covered, is_shut
 from bfm.fitting import FittedFace, fit_landmarks
 from bfm.sources.embedded import load_embedded_model
 
@@ -33,11 +34,23 @@ class Portrait:
     fit: FittedFace
     n_faces: int
 
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of a portrait that is usable all the same, one sentence each."""
+        points, found = self.landmarks[:, :2], []
+        if self.n_faces > 1:
+            found.append(f"The portrait shows {self.n_faces} faces: the largest is animated.")
+        if any(is_shut(points, eye) for eye in (0, 1)):
+            found.append("Eyes are closed in the portrait: they stay closed.")
+        if any(is_behind_dark_glass(self.image, points, eye) for eye in (0, 1)):
+            found.append("Dark glasses hide the eyes in the portrait: blinks and gaze do not show.")
+        return found
+
 
 def analyse_portrait(image: np.ndarray) -> Portrait:
     """The largest face of image (height, width, 3) uint8 RGB, ready to animate.
 
-    Raises NoFaceError where there is no person's face, or where it is too small, turned away or upside down.
+    Raises NoFaceError where there is no person's face, or where it is too small, turned away, upside down or covered.
     """
     faces = detection.find_faces(image)
     people = [face for face in faces if face.is_plausible]
@@ -49,6 +62,8 @@ def analyse_portrait(image: np.ndarray) -> Portrait:
             f"The face is only {face.height:.0f} pixels tall: use a picture in which it is at least "
             f"{LEAST_FACE_HEIGHT:.0f} pixels from forehead to chin."
         )
+    if is_mouth_covered(image, face.landmarks[:, :2]):
+        raise NoFaceError("The mouth is covered: use a picture in which the lips can be seen.")
     height, width = image.shape[:2]
     fit = fit_landmarks(load_embedded_model(), face.landmarks, image_height=height, image_width=width)
     if abs(fit.rotation[1]) > MOST_YAW:
@@ -64,5 +79,8 @@ def _refusal(image: np.ndarray, faces: list[detection.DetectedFace]) -> str:
     if any(face.is_plausible for face in detection.find_faces(image[::-1, ::-1])):
         return "The face in the picture is upside down: turn the picture."
     if faces:
-        return "No human face was found: what looks like a face is not a person's; use a picture of a person's face."
+        return (
+            "No human face was found: what looks like a face is not a person's or is hidden in part; use a picture "
+            "of a person's whole face."
+        )
     return "No face was found in the picture: use one that shows a person's face from the front."

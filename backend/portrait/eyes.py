@@ -15,6 +15,7 @@ import numpy as np
 from backend.portrait.easing import smoothstep
 from backend.portrait.eyeball import Eyeball, make_eyeball
 from backend.portrait.plate import Plate
+from backend.portrait.visibility import is_behind_dark_glass, is_shut
 from bfm.coefficients import CHANNEL_INDEX
 from bfm.landmarks import (
     LEFT_IRIS,
@@ -60,6 +61,11 @@ class Eyes:
 
     def __init__(self, plate: Plate, rest_weights: np.ndarray) -> None:
         self._rest = rest_weights
+        # what cannot be seen open cannot be drawn open
+        self._are_seen = [
+            not is_shut(plate.landmarks, eye) and not is_behind_dark_glass(plate.image, plate.landmarks, eye)
+            for eye in (0, 1)
+        ]
         self._eyes = [
             Eye(plate, RIGHT_UPPER_LID_RINGS, RIGHT_LOWER_LID_RINGS, RIGHT_IRIS),
             Eye(plate, LEFT_UPPER_LID_RINGS, LEFT_LOWER_LID_RINGS, LEFT_IRIS),
@@ -67,7 +73,9 @@ class Eyes:
 
     def draw(self, source: np.ndarray, weights: np.ndarray, origin: tuple[int, int]) -> None:
         """Redraws both eyes in source (h, w, 4) float32, whose first pixel is at origin (x, y) of the plate."""
-        for eye, side in zip(self._eyes, ("Right", "Left")):
+        for eye, side, is_seen in zip(self._eyes, ("Right", "Left"), self._are_seen):
+            if not is_seen:
+                continue
             eye.draw(source, lid_state(weights, self._rest, side), origin)
 
 

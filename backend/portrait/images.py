@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def load_image(source: str | Path | bytes) -> np.ndarray:
 
     name, stream = _open_source(source)
     try:
-        with Image.open(stream) as picture:
+        with warnings.catch_warnings(), _opened(stream) as picture:
             _check_size(name, *picture.size)
             picture.draft("RGB", None)
             picture.load()
@@ -38,6 +39,14 @@ def load_image(source: str | Path | bytes) -> np.ndarray:
         if isinstance(error, PortraitError):
             raise
         raise PortraitError(f"{name} is damaged and cannot be read ({error}): save it again as PNG or JPEG.") from error
+
+
+def _opened(stream: io.BytesIO):
+    """The picture in a stream, not decoded yet; how large it may be is checked here, not by Pillow."""
+    from PIL import Image
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    return Image.open(stream)
 
 
 def _open_source(source: str | Path | bytes):
