@@ -341,7 +341,9 @@ def _dealer(context: zmq.Context, keys: ClientKeys | None) -> zmq.Socket:
     dealer = context.socket(zmq.DEALER)
     dealer.setsockopt(zmq.LINGER, 0)
     dealer.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
-    dealer.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
+    # A full queue would stop the reading of heartbeats while Blender is held up, and the reconnection that follows ends
+    # the whole process in an assertion of libzmq (its issue 3937). What comes is bounded by the jobs' own results.
+    dealer.setsockopt(zmq.RCVHWM, 0)
     dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     dealer.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
