@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,13 @@ class Reader(nn.Module):
         return nn.functional.adaptive_avg_pool2d(image, 4).flatten(1) @ self.weight.T
 
 
+@lru_cache(maxsize=1)
+def sound_network() -> nn.Module:
+    """EAMM's sound branch, which has no narrow form, made once."""
+    torch.manual_seed(0)
+    return audio_features.AudioFeatures()
+
+
 def small_networks() -> dict[str, nn.Module]:
     """Every network of both renderers, narrow."""
     torch.manual_seed(0)
@@ -59,7 +67,7 @@ def small_networks() -> dict[str, nn.Module]:
         "reconstruction": Reader(),
         "eamm.keypoints": eamm_keypoints.KeypointDetector(points),
         "eamm.audio_keypoints": eamm_keypoints.KeypointReader(reading),
-        "eamm.audio_features": audio_features.AudioFeatures(),
+        "eamm.audio_features": sound_network(),
         "eamm.emotion": emotion.EmotionDisplacement(emotion.EmotionConfig(width=4, max_width=16)),
         "eamm.generator": eamm_generator.Generator(
             eamm_generator.GeneratorConfig(width=8, n_residual=1, motion_width=4, motion_max_width=16)
