@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,29 @@ def test_unedited_curves_render_the_same_video(rendered, portrait, sentence, tmp
                  "--out", tmp_path / "again", "--end", SECONDS, "--size", 256)  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert np.array_equal(frames(tmp_path / "again" / "video.mp4"), frames(rendered / "video.mp4"))
+
+
+def test_a_range_of_frames_is_replaced_and_one_still_rendered(rendered, portrait, sentence, tmp_path):
+    out = tmp_path / "edited"
+    shutil.copytree(rendered, out)
+    curves = json.loads((out / "curves.json").read_text())
+    for row in curves["weights"][10:20]:
+        row[curves["names"].index("jawOpen")] = 0.9
+    (out / "curves.json").write_text(json.dumps(curves))
+    given = ["--portrait", portrait, "--curves", out / "curves.json", "--out", out]
+    run = emorig("rerender", *given, "--audio", sentence, "--end", SECONDS, "--frames", "10:20")
+    assert run.returncode == 0, run.stderr
+    before, after = frames(rendered / "video.mp4").astype(int), frames(out / "video.mp4").astype(int)
+    assert len(after) == len(before)
+    change = np.abs(after - before).max(axis=(2, 3)).mean(axis=1)
+    assert change[15] > 2 * change[:9].max()
+    assert (change[25:] == 0).all()
+    run = emorig("rerender", *given, "--frame", 15, "--size", 256)
+    assert run.returncode == 0, run.stderr
+    assert (out / "frame_00015.png").is_file()
+    run = emorig("rerender", *given, "--audio", sentence, "--frames", "20:10")
+    assert run.returncode == 2
+    assert "the first before the last" in run.stderr
 
 
 def test_curves_alone_need_no_portrait(sentence, tmp_path):
