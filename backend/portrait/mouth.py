@@ -26,7 +26,6 @@ OVERBITE = -0.6  # mm that the lower edges show above the upper ones with closed
 LOWER_SHOWN = 3.2  # mm of the lower teeth that show above the lower lip at most
 ROLL = 0.013  # of the mouth's width, that each lip rolls in before the inside shows
 OPEN_LIGHT = (0.85, 1.30, 6.0, 20.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
-MOST_PHOTO_LIGHT = 1.12  # of this, the photo's own teeth get no more: they were lit when it was taken
 CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light falls off towards the corners
 CORNER_SHADE = 0.50
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
@@ -168,9 +167,7 @@ class Mouth:
             layer = _photo_placed(self._photo, skull, size)
             shade = 0.70 + 0.30 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
             shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
-            layer[..., :3] *= (
-                float(np.clip(opened, 1.0, MOST_PHOTO_LIGHT)) * (shade * (0.45 + 0.55 * corners)) ** teeth_warmth
-            )
+            layer[..., :3] *= max(opened, 1.0) * (shade * (0.45 + 0.55 * corners)) ** teeth_warmth
             _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
         whole = (right - left, bottom - top)
