@@ -19,6 +19,7 @@ from backend.models.emospeaker_audio import contrastive_loss
 from backend.training.emotion_teacher import LEVEL_SHARES, apex_states, apex_weights, felt_states
 from backend.training.excerpts import ACTION_UNITS, unit_intensities
 from backend.training.head_teacher import head_pose
+from backend.weights import NETWORKS
 from bfm.coefficients import CHANNEL_INDEX
 from bfm.facs import EMOTION_AUS, au_weights
 from blender_addon.protocol.types import EMOTIONS
@@ -226,3 +227,11 @@ def test_the_last_window_of_a_shot_is_no_stronger_than_the_others(shipped):
 def test_missing_weights_are_refused_in_words(tmp_path):
     with pytest.raises(InputError, match="weights are missing"):
         _ = CoefficientNetworks(tmp_path / "none.safetensors").network
+
+
+def test_the_shipped_weights_say_where_they_come_from():
+    network = NETWORKS["emospeaker"]
+    metadata = network.metadata()
+    assert network.path.stat().st_size < 16e6 and len(metadata["corpus_sha256"]) == 64
+    for key in ("config", "plan", "seed", "command", "loss_weights", "fine_grained"):
+        assert metadata.get(key)
