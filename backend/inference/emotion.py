@@ -40,6 +40,8 @@ APERTURE = MappingProxyType(
 ONSET = 0.12  # s, time constant of a face following its emotion
 YIELD_TO_ROUNDING = 0.55  # share of the spreading that full rounding takes
 YIELD_TO_OPENING = 0.5  # share of the pressing that a wide-open mouth takes
+SHUT_APERTURE = 0.09  # aperture under which lips count as shut
+QUIET_SPEECH = 0.3  # activity of the softest speech, whose closures count as much as those of loud speech
 JAW_WHILE_SPEAKING = 0.35  # share of the emotion's jaw drop that remains in speech
 
 
@@ -76,7 +78,8 @@ def giving_way(displacement: np.ndarray, lips: np.ndarray, activity: np.ndarray)
 def lip_closure(lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """How shut speech holds the lips (n_frames,), 0-1; 0 in silence, where emotion may part them."""
     aperture = lips[:, _columns(APERTURE)] @ np.array(list(APERTURE.values()))
-    return activity * np.exp(-((np.clip(aperture, 0.0, None) / 0.07) ** 2))
+    spoken = np.clip(activity / QUIET_SPEECH, 0.0, 1.0)
+    return spoken * np.exp(-((np.clip(aperture, 0.0, None) / SHUT_APERTURE) ** 2))
 
 
 def _columns(names: Iterable[str]) -> list[int]:
