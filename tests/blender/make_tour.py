@@ -7,6 +7,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,11 +16,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SIZE = (1440, 1080)
 SHOWN = 1190  # pixels from the left; the rest is editors that the tour does not use
-COLORS = 200
+QUALITY = 82  # of JPEG
 
 
 def main() -> None:
-    """Runs the tour and writes its pictures, reduced to few colours."""
+    """Runs the tour and writes its pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zip", type=Path)
     parser.add_argument("out", type=Path)
@@ -30,7 +31,7 @@ def main() -> None:
         code = run_tour(chosen.zip.resolve(), place, chosen.program)
         chosen.out.mkdir(parents=True, exist_ok=True)
         for path in sorted(place.glob("[0-9]*.png")):
-            reduce_colors(path, chosen.out / path.name)
+            keep(path, chosen.out / f"{path.stem}.jpg")
     sys.exit(code)
 
 
@@ -40,12 +41,13 @@ def run_tour(archive: Path, place: Path, program: str) -> int:
     from skimage.transform import resize
 
     face = resize(data.astronaut()[0:330, 60:390], (720, 720), order=3, anti_aliasing=False)
+    shutil.copyfile(HERE.parents[1] / "backend" / "media" / "sentence.flac", place / "sentence.flac")
     io.imsave(place / "astronaut.png", (face * 255).round().clip(0, 255).astype("uint8"))
     environment = os.environ | {
         "EMORIG_TOUR_ZIP": str(archive),
         "EMORIG_TOUR_FOLDER": str(place),
         "EMORIG_TOUR_PORTRAIT": str(place / "astronaut.png"),
-        "EMORIG_TOUR_SPEECH": str(HERE.parents[1] / "backend" / "media" / "sentence.flac"),
+        "EMORIG_TOUR_SPEECH": str(place / "sentence.flac"),
         "EMORIG_TOUR_PROGRAM": program,
         "EMORIG_STATE_DIR": str(place / "state"),
         "LIBGL_ALWAYS_SOFTWARE": "1",
@@ -58,14 +60,13 @@ def run_tour(archive: Path, place: Path, program: str) -> int:
     return subprocess.run(command, env=environment, cwd=place, timeout=3600).returncode
 
 
-def reduce_colors(source: Path, out: Path) -> None:
-    """Writes a picture with a palette, small enough for a page."""
+def keep(source: Path, out: Path) -> None:
+    """Writes what is shown of a picture, small enough for a page."""
     from PIL import Image
 
     with Image.open(source) as image:
-        image.crop((0, 0, SHOWN, image.height)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(
-            out, optimize=True
-        )
+        shown = image.crop((0, 0, SHOWN, image.height)).convert("RGB")
+        shown.save(out, quality=QUALITY, optimize=True, subsampling=0)
 
 
 if __name__ == "__main__":

@@ -148,10 +148,11 @@ def prepare():
     for thing in [o for o in scene.objects if o.type == "MESH"]:
         bpy.data.objects.remove(thing)
     scene.render.fps = 25
+    bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "shot.blend"))  # paths are shown from where it lies
     shot = scene.emorig
-    shot.output_folder = str(FOLDER / "videos")
+    shot.output_folder = "//videos"
     shot.portrait = bpy.data.images.load(PORTRAIT)
-    shot.audio_path, shot.audio_end = SPEECH, 6.0
+    shot.audio_path, shot.audio_end = f"//{Path(SPEECH).name}", 6.0
     shot.use_size, shot.size = True, 480
     for _ in range(8):  # pictures are read beside
         redraw()
