@@ -238,8 +238,8 @@ def test_eamm_follows_speech_poses_and_emotion(networks, portrait):
     assert len(frames) == 27
     assert all(frame.shape == (256, 256, 3) for frame in frames)
     assert np.array_equal(frames[0][-20:], renderer._plate.image[-20:])
-    with pytest.raises(InputError, match="quarter of a second"):
-        renderer.keypoints(Waveform(speech.samples[:1000], 16000), poses=ahead, emotion=None)
+    with pytest.raises(InputError, match="tenth of a second"):
+        renderer.keypoints(Waveform(speech.samples[:100], 16000), poses=ahead, emotion=None)
 
 
 def test_an_emotion_video_shows_the_face_without_its_mouth(astronaut, tmp_path):
