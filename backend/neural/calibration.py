@@ -22,7 +22,7 @@ from bfm.camera import RELATIVE_FOCAL, Camera, project
 from bfm.coefficients import EXPRESSION_DIMS, FULL_ACTIVATION_SD
 from bfm.lighting import lit_colors
 from bfm.model import FaceModel
-from bfm.rasterize import shade, vertex_normals
+from bfm.rasterize import interpolate, rasterize, vertex_normals
 from bfm.sources.embedded import load_embedded_model
 
 SIZE = 224  # pixels
@@ -79,8 +79,10 @@ def draw(head: FaceModel, expression: np.ndarray, *, size: int = SIZE) -> np.nda
     vertices = BASEL_SCALE * vertices + BASEL_ORIGIN
     points = project(vertices, np.zeros(3), np.zeros(3), Camera(RELATIVE_FOCAL * size, size / 2, size / 2))
     colors = lit_colors(_albedo(head), vertex_normals(vertices, head.triangles), np.zeros(27))
-    picture = shade(points, head.triangles, np.clip(colors, 0.0, 1.0).astype(np.float32), height=size, width=size)
-    return (255.0 * np.clip(picture[..., :3], 0.0, 1.0) ** (1 / 2.2) + 0.5).astype(np.uint8)
+    fragments = rasterize(points.astype(np.float32), head.triangles, height=size, width=size)
+    picture = interpolate(fragments, head.triangles, np.clip(colors, 0.0, 1.0).astype(np.float32))
+    picture[~fragments.covered] = 0.0
+    return (255.0 * np.clip(picture, 0.0, 1.0) ** (1 / 2.2) + 0.5).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)

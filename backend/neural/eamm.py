@@ -78,7 +78,7 @@ class EammRenderer:
         assert speech.sample_rate == SAMPLE_RATE
         windows = eamm_windows(speech.samples)
         if len(windows) == 0:
-            raise InputError("EAMM needs at least a quarter of a second of speech: give a longer recording.")
+            raise InputError("EAMM needs at least a tenth of a second of speech: give a longer recording.")
         rows = torch.from_numpy(eamm_poses(poses, len(windows)))[None]
         with torch.inference_mode():
             maps = self._sound(self._image, torch.from_numpy(windows)[None], rows)[0]
