@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -254,8 +255,14 @@ def _marking(unmarked, certificate, certificate_key, consent):
     return Marking.chosen(unmarked=unmarked, certificate=certificate, key=certificate_key, consent=consent)
 
 
+def _terminated(number: int, _frame: object) -> None:
+    """Ends as an exception does, so that half-written files are removed; the service has its own way to stop."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point: bad input is one sentence on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except InputError as error:

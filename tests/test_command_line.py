@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -166,6 +168,17 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(
     assert stopped.value.code == 2, errors
     last = errors.strip().splitlines()[-1]
     assert last.startswith("emorig: ") and says in last
+    assert not out.exists()
+
+
+def test_a_terminated_render_leaves_nothing(portrait, sentence, tmp_path):
+    out = tmp_path / "shot"
+    command = ["render", "--portrait", portrait, "--audio", sentence, "--emotion", "happy:1", "--out", out]
+    run = subprocess.Popen([sys.executable, "-m", "backend", *map(str, command)], stderr=subprocess.DEVNULL)
+    while run.poll() is None and not list(out.glob(".partial-*")):
+        time.sleep(0.01)
+    run.terminate()
+    assert run.wait(timeout=60) == 128 + signal.SIGTERM
     assert not out.exists()
 
 
