@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= demo
 BLENDER_VENV ?= .venv-bpy
 
-.PHONY: demo test lint format bench addon env env-dev env-bpy system soak clean
+.PHONY: demo test lint format bench bench-blender addon env env-dev env-bpy system soak clean
 
 demo: env
 	$(BIN)/emorig demo --out $(OUT)
