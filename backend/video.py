@@ -6,7 +6,9 @@ ProRes 4444 is what editing and compositing programs exchange with an alpha chan
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -23,6 +25,7 @@ AAC_FRAME = 1024  # samples
 BIT_RATE = 192_000  # bit/s of sound
 QUALITY = "17"  # x264's constant rate factor; visually lossless is about 17-18
 GROUP_SECONDS = 1.0  # at most from one key frame to the next: what replacing a few frames must encode again
+MOST_WAITING = 4  # frames that wait for the encoder
 BT709 = 1  # FFmpeg's number of ITU-R BT.709 for matrix, primaries and transfer
 LIMITED_RANGE = 1  # FFmpeg's AVCOL_RANGE_MPEG
 
@@ -99,6 +102,8 @@ class VideoWriter:
         self._container.metadata["comment"] = "Synthetic media: a still portrait animated by EmoRig."
         self._add_streams(width, height)
         self._n_frames = 0
+        self._encoder = ThreadPoolExecutor(1, "encoder")
+        self._waiting: deque[Future[None]] = deque()
 
     def _add_streams(self, width: int, height: int) -> None:
         self._video = self._container.add_stream(self._format.video, rate=self._rate)
@@ -109,7 +114,15 @@ class VideoWriter:
             self._audio.bit_rate = BIT_RATE
 
     def write(self, image: np.ndarray) -> None:
-        """Adds the next frame (H, W, 3 or 4) uint8 and the sound up to its end."""
+        """Adds the next frame (H, W, 3 or 4) uint8, which must not change afterwards, and the sound up to its end.
+
+        It is encoded beside the caller's work; what fails is raised by a later call.
+        """
+        self._waiting.append(self._encoder.submit(self._encode, image))
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft().result()
+
+    def _encode(self, image: np.ndarray) -> None:
         frame = encodable(image, self._format, self._mark)
         frame.pts, frame.time_base = self._n_frames, 1 / self._rate
         self._container.mux(self._video.encode(frame))
@@ -127,15 +140,26 @@ class VideoWriter:
             self._sent += piece.shape[1]
 
     def close(self) -> None:
-        """Flushes both streams and moves the finished file to its name."""
+        """Flushes both streams and moves the finished file to its name; where that fails nothing is left."""
+        try:
+            self._finish()
+        except BaseException:
+            self.discard()
+            raise
+        os.replace(self._partial, self.path)
+
+    def _finish(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._encoder.shutdown()
         self._write_sound(until=float(self._n_frames / self._rate))
         self._container.mux(self._video.encode(None))
         self._container.mux(self._audio.encode(None))
         self._container.close()
-        os.replace(self._partial, self.path)
 
     def discard(self) -> None:
         """Drops what was written so far."""
+        self._encoder.shutdown(cancel_futures=True)
         self._container.close()
         self._partial.unlink(missing_ok=True)
 
