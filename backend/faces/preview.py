@@ -154,6 +154,7 @@ def _write_glb(model: FaceModel, path: Path, curves: AnimationCurves | None, _au
         names=model.expression_names,
         targets=targets * scale,
         target_normals=np.stack([vertex_normals(rest + target, model.triangles) - normals for target in targets]),
+        regions=np.array(model.region_names)[model.regions],
         pivot=model.pivot * scale,
         left_eye=model.eyeballs[1] * scale,
         right_eye=model.eyeballs[0] * scale,
