@@ -41,9 +41,17 @@ def _clip(seed: int) -> Clip:
     return Clip(log_mels(loud), np.arange(1, 51) * 0.1, labels, stress, "noise", EMOTIONS.index("happy"), 3)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small networks train fastest by one; other tests get theirs back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def shard():
-    torch.set_num_threads(1)
     return listen_to_shard(SpeechArticulator(), [_clip(seed) for seed in range(4)], np.random.default_rng(0))
 
 
