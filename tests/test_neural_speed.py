@@ -64,6 +64,7 @@ def test_the_fast_generator_is_the_generator():
     assert (quick - plain).abs().max() < 1e-3
 
 
+@pytest.mark.soak
 def test_the_benchmark_compares_every_stage():
     measured = measure(size=128, n_frames=2, plain=small_generator())
     assert set(measured.differences) == {"source", "motion", "occlusion", "warped", "image", "all frames"}
