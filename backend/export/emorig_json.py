@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,13 @@ VERSION = 1
 
 def curves_to_json(curves: AnimationCurves) -> str:
     """The curves as JSON text; float32 values are written so that they read back bit for bit."""
-    matrices = {
-        name: json_matrix(getattr(curves, name)) for name in ("weights", "head_rotation", "left_eye", "right_eye")
-    }
-    coefficients = None
-    if curves.coefficients is not None:
-        coefficients = _members(
-            {k: json.dumps(v) if isinstance(v, str) else json_matrix(v) for k, v in curves.coefficients.items()}
-        )
+    carried = curves.coefficients or {}
+    arrays = {name: getattr(curves, name) for name in ("weights", "head_rotation", "left_eye", "right_eye")}
+    layers, numbers = dict(curves.layers), {k: v for k, v in carried.items() if not isinstance(v, str)}
+    with ThreadPoolExecutor() as pool:  # most of it is Arrow's work, which runs side by side
+        texts = iter(list(pool.map(json_matrix, [*arrays.values(), *layers.values(), *numbers.values()])))
+    matrices, layers, numbers = (dict(zip(group, texts)) for group in (arrays, layers, numbers))
+    coefficients = {k: numbers[k] if k in numbers else json.dumps(v) for k, v in carried.items()}
     return _members(
         {
             "format": json.dumps(FORMAT),
@@ -33,9 +33,9 @@ def curves_to_json(curves: AnimationCurves) -> str:
             "frame_rate": json.dumps(curves.frame_rate),
             "names": json.dumps(list(curves.names)),
             **matrices,
-            "layers": _members({name: json_matrix(layer) for name, layer in curves.layers.items()}),
+            "layers": _members(layers),
             "phones": json.dumps([[p.start, p.end, p.label] for p in curves.phones]),
-            "coefficients": coefficients or "null",
+            "coefficients": "null" if curves.coefficients is None else _members(coefficients),
         }
     )
 
