@@ -25,7 +25,8 @@ from ..models.emospeaker import N_EXPRESSION, EmoSpeaker, EmoSpeakerConfig
 from ..models.emospeaker_audio import contrastive_loss
 from .corpus import corpus_hash
 from .excerpts import Excerpt, SynthesisedFaces, stacked
-from .run import TrainingPlan, run_training, write_weights
+from .run import run_training, write_weights
+from .run_options import TrainingPlan
 from .talking_clips import TalkingShard, prepare_shards, read_shards
 
 # Eq. 8: alpha to epsilon.

@@ -18,7 +18,8 @@ from torch.nn import functional
 from backend.models.refiner import Refiner, RefinerConfig
 from backend.portrait.refine import exposure
 from backend.training.refiner_data import Pairs, corpus_hash, load_corpus, make_corpus, unpacked
-from backend.training.run import TrainingPlan, run_training
+from backend.training.run import run_training
+from backend.training.run_options import TrainingPlan
 
 PLAN = TrainingPlan(steps=1500, batch=8, learning_rate=2e-3, warm_up=20, averaging=0.98, save_every=25)
 EDGES = 1.0  # weight of the error in the picture's slopes beside that in its values

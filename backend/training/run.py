@@ -1,129 +1,223 @@
-"""A training run by step count: optimiser, averaged weights, checkpoints to go on from, and provenance."""
+"""A training run by step count: averaged weights, checkpoints to go on from, several processes, early stop, logs."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-REPORT_EVERY = 50  # steps
+from backend.errors import InputError
+from backend.training.processes import ALONE, Processes
+from backend.training.run_logs import RunLogs
+from backend.training.run_options import RunOptions, TrainingPlan
 
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long and how fast to train; steps may be raised later, the run then goes on."""
-
-    steps: int = 5200
-    batch: int = 24
-    learning_rate: float = 2e-3
-    warm_up: int = 200
-    weight_decay: float = 0.01
-    averaging: float = 0.998
-    seed: int = 0
-    save_every: int = 250
+Losses = Callable[[int], dict[str, Tensor]]  # the weighted losses of the batch of a number, the same whenever asked
+Progress = Callable[[int, dict[str, float]], None]
 
 
-def learning_rate(plan: TrainingPlan, step: int) -> float:
-    """Linear warm-up, then half a cosine down to 2 %."""
-    if step < plan.warm_up:
-        return plan.learning_rate * (step + 1) / plan.warm_up
-    share = (step - plan.warm_up) / max(1, plan.steps - plan.warm_up)
-    return plan.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0))))
-
-
-def write_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes half-precision weights with their metadata under a temporary name, then renames."""
+def write_weights(
+    path: Path, state: dict[str, Tensor], metadata: dict[str, str], dtype: torch.dtype = torch.float16
+) -> None:
+    """Writes weights, by default in half precision, with their metadata under a temporary name, then renames."""
     temporary = path.with_suffix(f".{os.getpid()}.part")
-    half = {name: value.detach().half().contiguous() for name, value in state.items()}
-    save_file(half, str(temporary), metadata=metadata)
+    kept = {
+        name: (value.detach().to(dtype) if value.is_floating_point() else value.detach()).contiguous().cpu()
+        for name, value in state.items()
+    }
+    save_file(kept, str(temporary), metadata=metadata)
     temporary.replace(path)
+
+
+class _Step(nn.Module):
+    """The losses of a batch as a module that holds the network, so that gradients can be shared between processes."""
+
+    def __init__(self, network: nn.Module, losses: Losses) -> None:
+        super().__init__()
+        self.network = network
+        self._losses = losses
+
+    def forward(self, number: int) -> dict[str, Tensor]:
+        return self._losses(number)
 
 
 class TrainingRun:
     """The state of a run: network, optimiser, averaged weights and the step they have reached."""
 
-    def __init__(self, network: nn.Module, plan: TrainingPlan) -> None:
-        self.plan = plan
+    def __init__(
+        self, network: nn.Module, plan: TrainingPlan, options: RunOptions | None = None, processes: Processes = ALONE
+    ) -> None:
+        self.plan, self.options, self.processes = plan, options or RunOptions(), processes
         self.network = network
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        self.optimizer = self.options.optimizer(network, plan)
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
         self.step = 0
+        self.best, self.waited = float("inf"), 0
+        self.recent: list[dict[str, float]] = []
+        self._shared: nn.Module | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done or the held-out loss has stopped falling."""
+        patience = self.options.patience
+        return self.step >= self.plan.steps or (patience is not None and self.waited >= patience)
 
     def resume(self, checkpoint: Path) -> None:
-        """Goes on from a checkpoint file."""
-        saved = torch.load(checkpoint, weights_only=True)
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        """Goes on from a checkpoint file. Raises InputError where it is of another network."""
+        saved = torch.load(checkpoint, weights_only=True, map_location=self.processes.device)
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"'{checkpoint.name}' was made by a run of other sizes: choose another --out or delete it."
+            ) from error
         self.average, self.step = saved["average"], saved["step"]
+        self.best, self.waited = saved.get("best", float("inf")), saved.get("waited", 0)
+        self.recent = saved.get("recent", [])
+        if "random" in saved:
+            torch.set_rng_state(saved["random"].cpu())
 
     def save(self, checkpoint: Path) -> None:
         """Writes a checkpoint under a temporary name, then renames."""
         temporary = checkpoint.with_suffix(".part")
-        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**state, "average": self.average, "step": self.step}, temporary)
+        state = {
+            "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
+            "step": self.step, "best": self.best, "waited": self.waited, "recent": self.recent,
+            "random": torch.get_rng_state(),
+        }  # fmt: skip
+        torch.save(state, temporary)
         temporary.replace(checkpoint)
 
-    def advance(self, losses: Callable[[int], dict[str, Tensor]]) -> dict[str, float]:
-        """One step on the sum of the losses of this step; returns them."""
+    def advance(self, losses: Losses) -> dict[str, float]:
+        """One step on the sum of the losses of this step's batches; returns their means.
+
+        Batches are numbered over all steps, accumulations and processes, so that two processes learn what one that
+        accumulates two batches does.
+        """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.plan, self.step)
+            group["lr"] = self.options.schedule(self.plan, self.step)
         self.network.train()
-        parts = losses(self.step)
         self.optimizer.zero_grad()
-        sum(parts.values()).backward()
+        n_parts, totals = self.options.accumulation, {}
+        for part in range(n_parts):
+            number = (self.step * n_parts + part) * self.processes.world + self.processes.rank
+            with self._alone_until(part == n_parts - 1):
+                with self._precision():
+                    parts = self._step(losses)(number)
+                (sum(parts.values()) / n_parts).backward()
+            for name, value in parts.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach()) / n_parts
+        if not all(abs(value) < float("inf") for value in totals.values()):
+            raise InputError(f"The losses of step {self.step} are not finite ({totals}): take a lower learning rate.")
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
+        self._follow()
+        self.step += 1
+        return totals
+
+    def check(self, loss: float) -> None:
+        """Notes a held-out loss."""
+        self.waited = 0 if loss < self.best else self.waited + 1
+        self.best = min(self.best, loss)
+
+    def _step(self, losses: Losses) -> nn.Module:
+        if self._shared is None:
+            step = _Step(self.network, losses)
+            self._shared = DistributedDataParallel(step) if self.processes.world > 1 else step
+        return self._shared
+
+    def _alone_until(self, is_last: bool) -> contextlib.AbstractContextManager:
+        """Gradients are shared between processes with the last batch of a step only."""
+        shares = isinstance(self._shared, DistributedDataParallel)
+        return self._shared.no_sync() if shares and not is_last else contextlib.nullcontext()
+
+    def _precision(self) -> contextlib.AbstractContextManager:
+        precision = self.options.precision
+        if precision is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.processes.device.type, precision)
+
+    def _follow(self) -> None:
+        """Moves the averaged weights towards the network's."""
         share = min(self.plan.averaging, (self.step + 1) / (self.step + 10))
         for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1.0 - share)
-        self.step += 1
-        return {name: float(value.detach()) for name, value in parts.items()}
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1.0 - share)
+            else:
+                self.average[name].copy_(value)
 
 
 def run_training(
     network: nn.Module,
-    losses: Callable[[int], dict[str, Tensor]],
+    losses: Losses,
     weights: Path,
     *,
     plan: TrainingPlan,
     metadata: dict[str, str],
-    progress: Callable[[int, dict[str, float]], None] | None = None,
+    options: RunOptions | None = None,
+    processes: Processes = ALONE,
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Trains a network by losses(step) up to plan.steps and returns the averaged weights.
+    """Trains a network by losses(number) up to plan.steps and returns the averaged weights.
 
     They are also written to weights (.safetensors) every plan.save_every steps, with a checkpoint beside them from
-    which a stopped run goes on. Every 50 steps the losses' means go to the .losses.csv beside them and progress(step,
-    losses) is called.
+    which a stopped run goes on exactly. Every options.report_every steps the losses' means go to the .losses.csv beside
+    them and progress(step, losses) is called. Raises InputError where the losses are no numbers any more.
     """
-    run = TrainingRun(network, plan)
+    options = options or RunOptions()
+    run = TrainingRun(network, plan, options, processes)
     checkpoint = weights.with_suffix(".checkpoint.pt")
     if checkpoint.is_file():
         run.resume(checkpoint)
-    recent: list[dict[str, float]] = []
-    while run.step < plan.steps:
-        recent.append(run.advance(losses))
+    logs = RunLogs(weights, step=run.step, events=options.logs) if processes.is_first else None
+    while not run.is_over:
+        run.recent.append(run.advance(losses))
         is_last = run.step == plan.steps
-        if run.step % REPORT_EVERY == 0 or is_last:
-            means = {name: sum(parts[name] for parts in recent) / len(recent) for name in recent[0]}
-            _note_losses(weights.with_suffix(".losses.csv"), run.step, means)
-            recent.clear()
-            if progress is not None:
-                progress(run.step, means)
+        if run.step % options.report_every == 0 or is_last:
+            _report(run, logs, progress)
         if run.step % plan.save_every == 0 or is_last:
-            write_weights(weights, run.average, {**metadata, "step": str(run.step)})
-            run.save(checkpoint)
+            _keep(run, weights, checkpoint, metadata, logs)
+    if logs is not None:
+        logs.close()
     return run.average
 
 
-def _note_losses(path: Path, step: int, losses: dict[str, float]) -> None:
-    """Appends a row of losses to a table."""
-    with path.open("a", encoding="utf-8") as file:
-        if file.tell() == 0:
-            file.write(",".join(("step", *losses)) + "\n")
-        file.write(",".join((str(step), *(f"{value:.5f}" for value in losses.values()))) + "\n")
+def _report(run: TrainingRun, logs: RunLogs | None, progress: Progress | None) -> None:
+    """Tells the means of the losses since the last report."""
+    own = {name: sum(parts[name] for parts in run.recent) / len(run.recent) for name in run.recent[0]}
+    means = run.processes.mean(own)
+    run.recent.clear()
+    if logs is not None:
+        logs.losses(run.step, means)
+        logs.number("learning_rate", run.step, run.options.schedule(run.plan, run.step - 1))
+        if progress is not None:
+            progress(run.step, means)
+
+
+def _keep(run: TrainingRun, weights: Path, checkpoint: Path, metadata: dict[str, str], logs: RunLogs | None) -> None:
+    """Checks the held-out loss, then writes weights, checkpoint and a sample."""
+    options = run.options
+    if options.held_out is not None:
+        run.network.eval()
+        with torch.no_grad():
+            loss = run.processes.first_says(options.held_out())
+        run.check(loss)
+        if logs is not None:
+            logs.number("held_out", run.step, loss)
+    if logs is not None:
+        facts = {**metadata, "step": str(run.step)}
+        if options.held_out is not None:
+            facts["held_out"] = f"{loss:.6g}"
+        write_weights(weights, run.average, facts, options.stored)
+        if options.sample is not None:
+            run.network.eval()
+            with torch.no_grad():
+                logs.sample(run.step, options.sample())
+        run.save(checkpoint)
+    run.processes.wait()
