@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from backend.errors import InputError
+from backend.inference.memory import NO_MEMORY, Memory
 from backend.provenance.label import Label, Marking, label_shot, sign_video
 from backend.renderers import Scene, check_renderer
 from blender_addon.protocol.options import TRANSPARENT, Script, ShotOptions
@@ -67,11 +68,17 @@ class ShotResult:
 
 
 def run_shot(
-    shot: Shot, sink: ShotSink, *, video_path: Path | None = None, marking: Marking | None = None
+    shot: Shot,
+    sink: ShotSink,
+    *,
+    video_path: Path | None = None,
+    marking: Marking | None = None,
+    memory: Memory = NO_MEMORY,
 ) -> ShotResult:
     """Runs a shot from files to curves and, where it has a portrait and a renderer, to the video at video_path.
 
-    marking: how the video is labelled; None: as the environment says.
+    marking: how the video is labelled; None: as the environment says. memory: where what the recording gave is kept
+    for the next shot of it.
 
     Raises InputError for what the user must mend and CancelledError when the sink asks to stop.
     """
@@ -92,7 +99,12 @@ def run_shot(
         portrait = read_portrait(shot.portrait)
         notices += portrait_notices(portrait)
     stage("speech to lips")
-    articulation = articulate(waveform, options.frame_rate, script=options.script, hearing=options.hearing)
+    articulation = memory.recall(
+        lambda: articulate(
+            waveform, options.frame_rate, script=options.script, hearing=options.hearing, memory=memory
+        ),
+        "articulation", waveform.samples, waveform.sample_rate, options.frame_rate, options.script, options.hearing,
+    )  # fmt: skip
     notices += articulation.notices
     if articulation.activity.max(initial=0.0) < SILENCE_ACTIVITY:
         notices.append("The audio holds no speech: this is a listening shot, with closed lips, emotion and blinks.")
@@ -100,7 +112,7 @@ def run_shot(
         sink.notice(notice)
     emotion = shot.emotion.sample(options.frame_rate, len(articulation.weights))
     displacement = displacement_of(shot.emotion, options.frame_rate, len(articulation.weights))
-    performance = perform(articulation, emotion, options=options, displacement=displacement)
+    performance = perform(articulation, emotion, options=options, displacement=displacement, memory=memory)
     coefficients = make_coefficients(performance, portrait)
     curves = curves_from_performance(performance, coefficients, articulation.phones)
     sink.curves(curves)
@@ -174,17 +186,23 @@ def portrait_notices(portrait: Portrait) -> list[str]:
 
 
 def articulate(
-    waveform: Waveform, frame_rate: float, *, script: Script | None = None, hearing: str = "whole"
+    waveform: Waveform,
+    frame_rate: float,
+    *,
+    script: Script | None = None,
+    hearing: str = "whole",
+    memory: Memory = NO_MEMORY,
 ) -> Articulation:
     """Lips, jaw and tongue from speech at a frame rate, with the shipped networks loaded once per process.
 
-    script: the text or the phones of the speech; hearing: a name in HEARINGS. Raises InputError.
+    script: the text or the phones of the speech; hearing: a name in HEARINGS; memory: where what is heard is kept.
+    Raises InputError.
     """
     if hearing == "streaming":
         from backend.inference.streaming import articulate_streaming
 
         return articulate_streaming(waveform, frame_rate)
-    return _speaker().articulate(waveform, frame_rate, None if script == Script() else script)
+    return _speaker().articulate(waveform, frame_rate, None if script == Script() else script, memory=memory)
 
 
 @lru_cache(maxsize=1)

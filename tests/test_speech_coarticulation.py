@@ -5,6 +5,7 @@ import pytest
 
 from backend.audio.articulation import ARTICULATOR_INDEX, to_channels
 from backend.audio.phones import PHONES, SILENCE
+from backend.training import coarticulation
 from backend.training.coarticulation import articulate_phones
 from backend.training.phone_names import RUSSIAN, from_ipa, from_radio
 from bfm.coefficients import CHANNEL_INDEX
@@ -120,3 +121,22 @@ def test_names_of_other_phone_sets_are_translated():
     assert set(RUSSIAN.values()) <= set(PHONES)
     with pytest.raises(KeyError):
         from_radio("xyz")
+
+
+def test_blending_in_blocks_is_blending_as_a_whole():
+    """Against every segment's dominance at every moment, with a pause that is longer than any reach."""
+    rng = np.random.default_rng(0)
+    names = [PHONES[index] for index in rng.integers(0, len(PHONES), 120)]
+    ends = np.cumsum(rng.uniform(0.03, 0.12, len(names)))
+    ends[60:] += 6.0
+    score = coarticulation._segments(ends, names, np.full(len(names), -1))
+    time = np.arange(int(ends[-1] * coarticulation.MODEL_RATE)) / coarticulation.MODEL_RATE
+    length = score.ends - score.starts
+    for group, (columns, forward, backward, *_rest) in enumerate(coarticulation.GROUPS.values()):
+        ahead = np.maximum(score.starts + 0.25 * length - time[:, None], 0.0) / forward
+        behind = np.maximum(time[:, None] - (score.ends - 0.35 * length), 0.0) / backward
+        dominance = score.dominances[:, group] * np.exp(-(ahead + behind)) + coarticulation.LEAST_DOMINANCE
+        targets = score.targets[:, [coarticulation.ARTICULATOR_INDEX[name] for name in columns]]
+        wanted = dominance @ targets / (dominance.sum(1, keepdims=True) + coarticulation.REST_PULL[group])
+        got = coarticulation._blend(score, time, group, (forward, backward))
+        assert np.abs(got - wanted).max() < 1e-8

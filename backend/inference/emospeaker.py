@@ -21,6 +21,7 @@ from ..audio.phones import PHONE_INDEX, PHONES, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
 from .fine_grained import SETTLING_FRAMES, FineGrainedPath
+from .memory import NO_MEMORY, Memory
 from .speech import (
     Articulation,
     Heard,
@@ -28,6 +29,7 @@ from .speech import (
     SpeechArticulator,
     articulation_of,
     feature_chunks,
+    follow,
     resample_articulators,
     shape_articulators,
 )
@@ -171,19 +173,23 @@ class FaceSpeaker:
         self.articulator = articulator or SpeechArticulator()
         self.networks = networks or shipped_networks()
 
-    def articulate(self, waveform: Waveform, frame_rate: float, script: Script | None = None) -> Articulation:
+    def articulate(
+        self, waveform: Waveform, frame_rate: float, script: Script | None = None, *, memory: Memory = NO_MEMORY
+    ) -> Articulation:
         """Lips, jaw and tongue of a waveform at frame_rate Hz, and the content that emotion and pose need.
 
-        script: its text or phones, where they are known. Raises InputError where the frame rate is not above zero,
-        weights are missing or the script cannot be followed.
+        script: its text or phones, where they are known. memory: where what is heard is kept. Raises InputError where
+        the frame rate is not above zero, weights are missing or the script cannot be followed.
         """
         if not frame_rate > 0:
             raise InputError(f"The frame rate should be above 0 frames per second, got {frame_rate:g}.")
         n_frames = max(1, round(waveform.duration * frame_rate))
         n_content = count_content(waveform.duration, self.networks.frame_rate)
-        heard = self.articulator.hear(waveform, script)
+        heard = memory.recall(lambda: self.articulator.hear(waveform), "heard", waveform.samples, waveform.sample_rate)
         if heard is None:
             return self._listening_face(n_frames, n_content, frame_rate, waveform.duration)
+        if script is not None:
+            heard = follow(heard, script, waveform.duration)
         content = self.networks.encode(heard_cepstra(heard.samples, heard.level), rows_of(heard.listening), n_content)
         weights = self._lips(content, heard, frame_rate, n_frames)
         return replace(articulation_of(heard, weights, frame_rate), content=content)

@@ -12,6 +12,7 @@ from backend.inference.emotion import emotion_layer, felt_emotion, giving_way
 from backend.inference.fine_grained import emotional_states
 from backend.inference.head import head_motion
 from backend.inference.liveliness import blink_layer, brow_layer, gaze_layer
+from backend.inference.memory import NO_MEMORY, Memory
 from backend.inference.speech import Articulation
 from bfm.coefficients import FULL_ACTIVATION_SD, IDENTITY_DIMS, TEXTURE_DIMS
 from blender_addon.protocol.options import ShotOptions
@@ -52,17 +53,21 @@ def perform(
     options: ShotOptions,
     displacement: np.ndarray | None = None,
     networks: CoefficientNetworks | None = None,
+    memory: Memory = NO_MEMORY,
 ) -> Performance:
     """Builds the layers from the speech and the emotion weights (n_frames, 7), each with its strength; seeded.
 
     displacement (n_frames, 64): what an emotion video adds beside the weights' own emotion. networks: EmoSpeaker's, the
-    shipped ones if not given; the articulation's content must be theirs.
+    shipped ones if not given; the articulation's content must be theirs. memory: where what they felt is kept.
     """
     assert articulation.content is not None, "the articulation has no content: make it with FaceSpeaker"
     networks = networks or shipped_networks()
     rate, activity, seed_of = options.frame_rate, articulation.activity, options.seed_of
     lips = articulation.weights * options.strength("lips")
-    states = _emotional_states(networks, articulation.content, emotion, rate)
+    content = articulation.content
+    states = memory.recall(
+        lambda: _emotional_states(networks, content, emotion, rate), "states", content, emotion, rate
+    )
     moved = states[:, IDENTITY_DIMS + TEXTURE_DIMS :] / FULL_ACTIVATION_SD
     felt = emotion_layer(moved, lips, activity=activity, frame_rate=rate, seed=seed_of("emotion"))
     if displacement is not None:
@@ -75,7 +80,7 @@ def perform(
         "blinks": options.strength("blinks") * blink_layer(activity, emotion, frame_rate=rate, seed=seed_of("blinks")),
         "gaze": options.strength("gaze") * gaze_layer(activity, frame_rate=rate, seed=seed_of("gaze")),
     }
-    rotation, translation = head_motion(networks, articulation.content, emotion, frame_rate=rate, seed=seed_of("head"))
+    rotation, translation = head_motion(networks, content, emotion, frame_rate=rate, seed=seed_of("head"))
     strength = 0.0 if options.pose == "still" else options.strength("head")
     layers = {name: np.ascontiguousarray(layer, np.float32) for name, layer in layers.items()}
     shape, skin = np.split(states[:, : IDENTITY_DIMS + TEXTURE_DIMS] * options.strength("emotion"), [IDENTITY_DIMS], 1)

@@ -26,6 +26,7 @@ import numpy as np
 import zmq
 
 from backend.errors import InputError, NoFaceError
+from backend.inference.memory import Memory
 from backend.service.job_sink import JobSink
 from backend.service.jobs import read_request, upload_path
 from blender_addon.protocol.messages import UPLOADS, Submit
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from backend.inference.emotion_video import EmotionVideo
 
 SPEECH_RATE = 16000
+KEPT_BYTES = 256 << 20  # of what the latest recordings gave: an hour and a half of speech
 
 log = logging.getLogger(__name__)
+_memory = Memory(KEPT_BYTES)  # a seed, a phone or an emotion that changes is a small job then
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
     video_path = request.folder / "video.mp4"
     if request.curves is None:
         shot = Shot(request.portrait, request.audio, request.emotion, request.options)
-        run_shot(shot, sink, video_path=video_path)
+        run_shot(shot, sink, video_path=video_path, memory=_memory)
         return
     if request.portrait is None:
         raise InputError("Rendering edited curves needs a portrait: choose the one they were made with.")
@@ -83,19 +86,23 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
 
 
 def prepare() -> None:
-    """Loads what every shot needs, by a second of silence and a grey picture, while nobody waits for it."""
-    import backend.curves.convert
-    import backend.inference.performance
+    """Loads what every shot needs, by a second of noise and a grey picture, while nobody waits for it."""
     import backend.portrait.renderer
     import backend.video  # noqa: F401 these are imported for what they import
+    from backend.curves.convert import curves_from_performance
+    from backend.inference.performance import perform
     from backend.native_logs import held_back
-    from backend.pipeline import articulate
+    from backend.pipeline import articulate, make_coefficients
     from backend.portrait.analysis import analyse_portrait
     from blender_addon.protocol.types import Waveform
 
     with contextlib.suppress(NoFaceError), held_back():
         analyse_portrait(np.full((256, 256, 3), 128, np.uint8))
-    articulate(Waveform(np.zeros(SPEECH_RATE, np.float32), SPEECH_RATE), 25.0)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(SPEECH_RATE).clip(-3.0, 3.0)
+    articulation = articulate(Waveform(noise.astype(np.float32), SPEECH_RATE), 25.0)
+    emotion = EmotionTrack.parse("happy:0.5").sample(25.0, len(articulation.weights))
+    performance = perform(articulation, emotion, options=ShotOptions(frame_rate=25.0))
+    curves_from_performance(performance, make_coefficients(performance, None), articulation.phones)
 
 
 class Worker:

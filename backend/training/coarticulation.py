@@ -23,6 +23,9 @@ from ..audio.phones import DIPHTHONGS, PHONES, SILENCE, VOWELS
 
 MODEL_RATE = 200.0  # Hz, inner sampling
 UNKNOWN_STRESS = -1
+LEAST_DOMINANCE = 1e-9  # that every segment has everywhere
+FAR = 36.0  # reaches after which a dominance is nothing beside that
+BLEND_BLOCK = 100  # inner samples blended at once
 # Articulators that share dominance and time constants: phone-independent forward and backward reach in seconds,
 # smoothing (standard deviation, seconds), and lead over the sound in seconds.
 GROUPS = {
@@ -122,15 +125,27 @@ def _segments(ends: np.ndarray, phones: list[str], stress: np.ndarray) -> Score:
 
 
 def _blend(score: Score, time: np.ndarray, group: int, reach: tuple[float, float]) -> np.ndarray:
-    """Dominance-weighted targets of one group of articulators at time (n,), (n, n_articulators)."""
+    """Dominance-weighted targets of one group of articulators at time (n,) in order, (n, n_articulators).
+
+    Block by block, each with the segments whose dominance reaches it; beyond FAR reaches it is as good as none.
+    """
     length = score.ends - score.starts
     core_start = score.starts + 0.25 * length
     core_end = score.ends - 0.35 * length
-    before = np.maximum(core_start - time[:, None], 0.0) / reach[0]
-    after = np.maximum(time[:, None] - core_end, 0.0) / reach[1]
-    dominance = score.dominances[:, group] * np.exp(-(before + after)) + 1e-9
     columns = [ARTICULATOR_INDEX[name] for name in GROUPS[GROUP_NAMES[group]][0]]
-    return dominance @ score.targets[:, columns] / (dominance.sum(1, keepdims=True) + REST_PULL[group])
+    everywhere = LEAST_DOMINANCE * score.targets[:, columns].sum(0)
+    pull = REST_PULL[group] + LEAST_DOMINANCE * len(length)
+    out = np.empty((len(time), len(columns)))
+    for start in range(0, len(time), BLEND_BLOCK):
+        moment = time[start : start + BLEND_BLOCK, None]
+        first = np.searchsorted(core_end, moment[0, 0] - FAR * reach[1])
+        last = np.searchsorted(core_start, moment[-1, 0] + FAR * reach[0], side="right")
+        before = np.maximum(core_start[first:last] - moment, 0.0) / reach[0]
+        after = np.maximum(moment - core_end[first:last], 0.0) / reach[1]
+        dominance = score.dominances[first:last, group] * np.exp(-(before + after))
+        blended = dominance @ score.targets[first:last, columns] + everywhere
+        out[start : start + len(moment)] = blended / (dominance.sum(1, keepdims=True) + pull)
+    return out
 
 
 def _smooth(values: np.ndarray, deviation: float) -> np.ndarray:
