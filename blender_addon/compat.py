@@ -23,62 +23,7 @@ def curve_bag(id_block, *, create: bool = False):
     if action is None or not hasattr(action, "slots"):
         return action
     slot = data.action_slot or (_new_slot(data, id_block) if create else None)
-    return _channelbag(action, slot, create) if slot is not None else None
-
-
-def draft_action(id_block, name: str, shared=None, copies=None):
-    """A new action for an ID, not assigned yet, with all that its action holds, and the identifier of its slot.
-
-    shared: an action to make a slot in, for an ID without an action of its own (Blender 4.4 and newer). copies: former
-    action's name -> name of its copy; an action that several IDs play is copied once.
-    """
-    data = id_block.animation_data
-    former = data.action if data is not None else None
-    if former is not None:
-        copies = {} if copies is None else copies
-        action = bpy.data.actions.get(copies.get(former.name, "")) if hasattr(former, "slots") else None
-        if action is None:
-            action = former.copy()
-            action.name = _free_name(name)
-            if action.users:  # a copy may bear the mark of a fake user without being counted as one
-                action.use_fake_user = False
-            copies[former.name] = action.name
-        if not hasattr(action, "slots"):
-            return action, ""
-        if data.action_slot is not None:
-            return action, data.action_slot.identifier
-        return action, action.slots.new(id_block.id_type, id_block.name).identifier
-    if shared is None or not hasattr(shared, "slots"):
-        shared = bpy.data.actions.new(_free_name(name))
-    if not hasattr(shared, "slots"):
-        return shared, ""
-    return shared, shared.slots.new(id_block.id_type, id_block.name).identifier
-
-
-def _free_name(name: str) -> str:
-    """The name with a number where it is taken: old versions would rename the action that has it."""
-    numbered = (f"{name}.{number:03d}" for number in range(1, 100_000))
-    return name if name not in bpy.data.actions else next(one for one in numbered if one not in bpy.data.actions)
-
-
-def draft_bag(action, slot_identifier: str):
-    """What holds the F-curves of an action that draft_action made."""
-    if not hasattr(action, "slots"):
-        return action
-    return _channelbag(action, action.slots[slot_identifier], True)
-
-
-def assign_action(id_block, action, slot_identifier: str, *, keeps_former: bool = True) -> None:
-    """Lets an ID play an action; the one it played is kept in the file, or goes where nothing else uses it."""
-    data = id_block.animation_data or id_block.animation_data_create()
-    former = data.action
-    if former is not None and former != action and keeps_former:
-        former.use_fake_user = True
-    data.action = action
-    if hasattr(action, "slots"):
-        data.action_slot = action.slots[slot_identifier]
-    if former is not None and former != action and not keeps_former and not former.users:
-        bpy.data.actions.remove(former)
+    return channelbag(action, slot, create) if slot is not None else None
 
 
 def _new_slot(data, id_block):
@@ -88,7 +33,8 @@ def _new_slot(data, id_block):
     return slot
 
 
-def _channelbag(action, slot, create: bool):
+def channelbag(action, slot, create: bool):
+    """What holds the F-curves of a slot of an action, or None where it has none and create is off."""
     if not create:
         strips = [strip for layer in action.layers for strip in layer.strips if strip.type == "KEYFRAME"]
         return next((bag for bag in (strip.channelbag(slot) for strip in strips) if bag is not None), None)

@@ -10,15 +10,25 @@ from pathlib import Path
 import bpy
 
 from . import pictures, runtime
-from .compat import curve_bag
 from .curves_file import SUFFIX, load_curves, save_curves
 from .footage import output_path, stored_path
-from .performance import as_edited, landing, note_strengths, performed, targets
+from .performance import (
+    has_landed,
+    landing,
+    note_strengths,
+    performed,
+    reading_edits,
+    shares_of,
+    stored_curves,
+    targets,
+    with_edits,
+)
 from .placing import place
 from .protocol.errors import InputError
+from .protocol.layers import combined
 from .protocol.messages import Cancelled, Curves, Failed, Finished, Frame, Notice
 from .protocol.types import AnimationCurves
-from .rig.apply import shape_path
+from .rig.landing import on_thread
 from .transfer import Video
 
 
@@ -70,46 +80,43 @@ def _finish(kind: str, seconds: float) -> None:
 
 def _take_curves(curves: AnimationCurves, *, lands: bool) -> None:
     """Keeps new curves with the shot and, where they are to be seen, lets them land on the character."""
-    memo = runtime.memo
-    scene = job_scene(memo)
-    shot, meshes = scene.emorig, memo.get("meshes")
+    scene, memo = job_scene(runtime.memo), runtime.memo
+    shot = scene.emorig
+    keeps_edits = bool(memo.get("keeps_edits") and shot.curves_path and has_landed(shot))
+    former = (stored_curves(shot), shares_of(shot)) if keeps_edits else None
+    path = output_path(shot.output_folder, *memo.get("stems", ("shot",)), suffix=SUFFIX)
+    memo["stem_path"] = path
+    runtime.begin_work(_curves_steps(curves, path, dict(memo), former if lands else None, lands=lands))
+
+
+def _curves_steps(curves: AnimationCurves, path: Path, memo: dict, former: tuple | None, *, lands: bool) -> Iterator:
+    """Saves new curves, lays the edits of the former ones over them, and lands them on the character."""
+    yield from on_thread(lambda: save_curves(path, curves))
     active = bpy.context.view_layer.objects.active if bpy.context.view_layer else None
-    former = None
-    if memo.get("keeps_edits") and shot.curves_path and has_landed(shot):
-        with contextlib.suppress(InputError):
-            former = (performed(shot), as_edited(scene, active))
+    edited = None
+    if former is not None:
+        edited = yield from reading_edits(job_scene(memo), active)
+    scene = job_scene(memo)
+    shot = scene.emorig
     runtime.received = curves
-    _remember(shot, curves)
+    shot.curves_path = runtime.received_path = stored_path(path)
     note_strengths(shot, memo.get("asked", {}), shot.layers.strengths())
     if not lands:
         return
-    wanted = performed(shot)
-    if former is not None and former[0].weights.shape == wanted.weights.shape:
-        wanted = with_edits(wanted, *former)
-    found, turner = (targets(shot, active), None) if meshes is None else meshes()
-    runtime.begin_work(landing(scene, wanted, found, title=f"EmoRig {memo['stems'][0]}", turner=turner))
+    shares = shares_of(shot)
 
+    def wanted() -> AnimationCurves:
+        now = combined(curves, shares) if shares else curves
+        if edited is None or former[0].weights.shape != now.weights.shape:
+            return now
+        before = combined(*former) if former[1] else former[0]
+        return with_edits(now, before, edited(before))
 
-def with_edits(curves: AnimationCurves, before: AnimationCurves, after: AnimationCurves) -> AnimationCurves:
-    """Curves with what was changed from one performance to its edited form."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    weights = np.clip(curves.weights + (after.weights - before.weights), 0.0, 1.0)
-    turned = (before.head_rotation != after.head_rotation).any(axis=1, keepdims=True)
-    head = np.where(turned, after.head_rotation, curves.head_rotation)
-    return replace(curves, weights=weights, head_rotation=head)
-
-
-def has_landed(shot) -> bool:
-    """Whether curves of this shot are on one of its meshes, so that edits can be read from them."""
+    landed = yield from on_thread(wanted)
+    scene, meshes = job_scene(memo), memo.get("meshes")
     active = bpy.context.view_layer.objects.active if bpy.context.view_layer else None
-    for mesh, match in targets(shot, active):
-        bag = curve_bag(mesh.data.shape_keys) if mesh.data.shape_keys else None
-        if bag is not None and any(bag.fcurves.find(shape_path(shape)) for shape in match.sources):
-            return True
-    return False
+    found, turner = (targets(scene.emorig, active), None) if meshes is None else meshes()
+    yield from landing(scene, landed, found, title=f"EmoRig {memo['stems'][0]}", turner=turner)
 
 
 def last_video(shot) -> Path | None:
@@ -140,29 +147,23 @@ def job_scene(memo: dict):
 def _video_steps(data: bytes, memo: dict) -> Iterator[None]:
     """Writes a video and puts it where it belongs, after the curves that came before it have landed."""
     scene = job_scene(memo)
-    shot, stem_path = scene.emorig, memo.get("stem_path")
-    path = (
-        stem_path.with_suffix(".mp4") if stem_path else output_path(shot.output_folder, *memo["stems"], suffix=".mp4")
-    )
-    _write(path, data)
-    yield None
+    stem_path, folder = memo.get("stem_path"), scene.emorig.output_folder
+    path = stem_path.with_suffix(".mp4") if stem_path else output_path(folder, *memo["stems"], suffix=".mp4")
+    yield from on_thread(lambda: _write(path, data))
+    scene = job_scene(memo)
+    shot = scene.emorig
     shown = memo.get("curves") or performed(shot)
     if memo.get("part") is None:
         shown_path = path.with_name(f"{path.stem}.shown{SUFFIX}")
     else:
         shown_path = Path(bpy.path.abspath(shot.rendered_path))
-    save_curves(shown_path, shown)
+    yield from on_thread(lambda: save_curves(shown_path, shown))
+    scene = job_scene(memo)
+    shot = scene.emorig
     shot.rendered_path = stored_path(shown_path)
     runtime.tell("INFO", place(scene, path, start_frame=memo["start_frame"], part=memo.get("part")))
     with contextlib.suppress(RuntimeError):
         bpy.ops.ed.undo_push(message="EmoRig Video")
-
-
-def _remember(shot, curves: AnimationCurves) -> None:
-    path = output_path(shot.output_folder, *runtime.memo.get("stems", ("shot",)), suffix=SUFFIX)
-    save_curves(path, curves)
-    runtime.memo["stem_path"] = path
-    shot.curves_path = runtime.received_path = stored_path(path)
 
 
 def _write(path: Path, data: bytes) -> None:

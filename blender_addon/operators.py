@@ -1,5 +1,7 @@
 """The buttons of jobs and of the backend: each gathers what the panel holds, calls one function and reports."""
 
+import json
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
@@ -7,9 +9,20 @@ from . import pictures, runtime, shots
 from .compat import redraw_sidebars
 from .delivery import deliver
 from .footage import active_sound, camera_view, speaker_audio
-from .performance import landing, note_strengths, performed, targets
+from .performance import (
+    has_landed,
+    landing,
+    note_strengths,
+    reading_edits,
+    shares_of,
+    stored_curves,
+    targets,
+    with_edits,
+)
 from .preferences import backend_choice
 from .protocol.errors import InputError
+from .protocol.layers import combined
+from .rig.landing import on_thread
 
 
 class Reporting:
@@ -126,28 +139,37 @@ class EMORIG_OT_layers_apply(Reporting, bpy.types.Operator):
 
 def apply_layers(scene_name: str) -> None:
     """Lands the stored performance at the panel's strengths, with the edits that are on the character."""
-    import json
-
-    from .delivery import has_landed, with_edits
-    from .performance import as_edited
-
     scene = bpy.data.scenes.get(scene_name)
-    if scene is None or not scene.emorig.curves_path:
-        return
-    shot, active = scene.emorig, bpy.context.view_layer.objects.active if bpy.context.view_layer else None
-    try:
-        meshes = targets(shot, active)
-        before = performed(shot)
-        edited = as_edited(scene, active) if has_landed(shot) else before
-        now = shot.layers.strengths()
-        wanted = with_edits(performed(shot, now), before, edited)
-        asked = json.loads(shot.applied or "{}").get("asked", {})
-        note_strengths(shot, asked, now)
+    if scene is not None and scene.emorig.curves_path:
         runtime.news.clear()
-        runtime.begin_work(landing(scene, wanted, meshes, title="EmoRig Layers", keeps_former=False))
-    except InputError as error:
-        runtime.news.clear()
-        runtime.tell("ERROR", str(error))
+        runtime.begin_work(_layers_steps(scene_name))
+
+
+def _layers_steps(scene_name: str):
+    """Reads the character, sums the layers on a thread, and lands what comes of it. Raises InputError."""
+    scene = bpy.data.scenes[scene_name]
+    shot = scene.emorig
+    curves, now = stored_curves(shot), shot.layers.strengths()
+    shares = shares_of(shot), shares_of(shot, now)
+    edited = None
+    if has_landed(shot):
+        edited = yield from reading_edits(scene, _active())
+
+    def wanted():
+        before, after = (combined(curves, share) if share else curves for share in shares)
+        return after if edited is None else with_edits(after, before, edited(before))
+
+    landed = yield from on_thread(wanted)
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None or stored_curves(scene.emorig) is not curves:
+        return  # other curves have come meanwhile
+    shot = scene.emorig
+    note_strengths(shot, json.loads(shot.applied or "{}").get("asked", {}), now)
+    yield from landing(scene, landed, targets(shot, _active()), title="EmoRig Layers", keeps_former=False)
+
+
+def _active():
+    return bpy.context.view_layer.objects.active if bpy.context.view_layer else None
 
 
 class EMORIG_OT_backend_start(Reporting, bpy.types.Operator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 
 from . import runtime
+from .compat import curve_bag
 from .curves_file import load_curves
 from .head import RAW_PROPERTY
 from .keyframes import scene_frames
@@ -19,9 +20,9 @@ from .protocol.errors import InputError
 from .protocol.layers import FURTHER_NAMES, combined, raw_channels
 from .protocol.options import LAYERS
 from .protocol.types import ARKIT_NAMES, AnimationCurves, channel_subset
-from .rig.apply import MeshReport, mesh_part, open_sliders, shape_names, turning_part
+from .rig.apply import MeshReport, mesh_part, open_sliders, shape_names, shape_path, turning_part
 from .rig.bones import jaw_rotation
-from .rig.edits import edited_curves
+from .rig.edits import compared, finished, read_rig
 from .rig.landing import Part, land
 from .rig.mapping import ShapeMatch, match_rows, match_shapes
 
@@ -93,6 +94,12 @@ def performed(shot, strengths: dict[str, float] | None = None) -> AnimationCurve
 
     A layer that was left out when the shot was asked for cannot come back without asking again.
     """
+    curves, shares = stored_curves(shot), shares_of(shot, strengths)
+    return combined(curves, shares) if shares else curves
+
+
+def shares_of(shot, strengths: dict[str, float] | None = None) -> dict[str, float]:
+    """Layer -> what it is multiplied by to have a strength, by default the one that is applied; Raises InputError."""
     curves, state = stored_curves(shot), json.loads(shot.applied or "{}")
     asked = state.get("asked", {})
     wanted = state.get("now", asked) if strengths is None else strengths
@@ -104,7 +111,7 @@ def performed(shot, strengths: dict[str, float] | None = None) -> AnimationCurve
         share = now / before if before else 1.0
         if share != 1.0 and (layer in curves.layers or layer == "head"):
             shares[layer] = share
-    return combined(curves, shares) if shares else curves
+    return shares
 
 
 def note_strengths(shot, asked: dict[str, float], now: dict[str, float]) -> None:
@@ -113,25 +120,51 @@ def note_strengths(shot, asked: dict[str, float], now: dict[str, float]) -> None
 
 
 def as_edited(scene, active=None) -> AnimationCurves:
-    """The performance with what was changed on the character. Raises InputError."""
-    shot = scene.emorig
-    curves, meshes = performed(shot), targets(shot, active)
-    frames, tolerance = curve_frames(scene, curves), tolerance_of(shot)
-    edited = edited_curves(
-        curves,
-        frames,
-        meshes=[pair for pair in meshes if not is_raw(pair[0])],
-        head=shot.head,
-        bone_name=bone_of(shot),
-        tolerance=tolerance,
-    )
-    raw = [pair for pair in meshes if is_raw(pair[0])]
-    if raw:
+    """The performance with what was changed on the character, read and compared at once. Raises InputError."""
+    return finished(reading_edits(scene, active))(performed(scene.emorig))
+
+
+def reading_edits(scene, active=None) -> Generator[None, None, Callable[[AnimationCurves], AnimationCurves]]:
+    """Steps that read the character, and return what makes its edited curves of those that were performed.
+
+    That function needs no Blender. Raises InputError.
+    """
+    shot, meshes = scene.emorig, targets(scene.emorig, active)
+    frames, tolerance = curve_frames(scene, stored_curves(shot)), tolerance_of(shot)
+    plain, raw = ([pair for pair in meshes if is_raw(pair[0]) == wanted] for wanted in (False, True))
+    raw_names = [(mesh.name, match) for mesh, match in raw]
+    reading = yield from read_rig(frames, plain, shot.head, bone_of(shot))
+    still_raw = [(bpy.data.objects[name], match) for name, match in raw_names if name in bpy.data.objects]
+    raw_reading = yield from read_rig(frames, still_raw)
+
+    def edited(curves: AnimationCurves) -> AnimationCurves:
+        after = compared(curves, frames, reading, tolerance=tolerance)
+        if not raw_reading.shapes:
+            return after
         channels = raw_channels(curves)
-        after = edited_curves(channels, frames, meshes=raw, tolerance=tolerance)
-        change = channel_subset(channels.names, after.weights - channels.weights, edited.names)
-        edited = replace(edited, weights=np.clip(edited.weights + change, 0.0, 1.0))
+        changed = compared(channels, frames, raw_reading, tolerance=tolerance)
+        change = channel_subset(channels.names, changed.weights - channels.weights, after.names)
+        return replace(after, weights=np.clip(after.weights + change, 0.0, 1.0))
+
     return edited
+
+
+def with_edits(curves: AnimationCurves, before: AnimationCurves, after: AnimationCurves) -> AnimationCurves:
+    """Curves with what was changed from one performance to its edited form."""
+    weights = np.clip(curves.weights + (after.weights - before.weights), 0.0, 1.0)
+    turned = (before.head_rotation != after.head_rotation).any(axis=1, keepdims=True)
+    head = np.where(turned, after.head_rotation, curves.head_rotation)
+    return replace(curves, weights=weights, head_rotation=head)
+
+
+def has_landed(shot) -> bool:
+    """Whether curves of this shot are on one of its meshes, so that edits can be read from them."""
+    active = bpy.context.view_layer.objects.active if bpy.context.view_layer else None
+    for mesh, match in targets(shot, active):
+        bag = curve_bag(mesh.data.shape_keys) if mesh.data.shape_keys else None
+        if bag is not None and any(bag.fcurves.find(shape_path(shape)) for shape in match.sources):
+            return True
+    return False
 
 
 def bones_of(shot) -> dict[str, str]:

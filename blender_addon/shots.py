@@ -11,7 +11,7 @@ import bpy
 from . import delivery, pictures, runtime
 from .emotions import emotion_track
 from .footage import audio_bytes, portrait_bytes
-from .performance import as_edited, note_strengths, performed, stored_curves
+from .performance import as_edited, has_landed, note_strengths, performed, stored_curves
 from .preferences import backend_choice
 from .protocol.errors import InputError
 from .protocol.layers import cut
@@ -134,7 +134,7 @@ def preview_request(context) -> Request:
         request = shot_request(scene, renders=False)
         request.memo["kind"] = "predict"
         return request
-    curves = as_edited(scene, context.object) if delivery.has_landed(shot) else performed(shot)
+    curves = as_edited(scene, context.object) if has_landed(shot) else performed(shot)
     rate = scene.render.fps / scene.render.fps_base
     place = round((scene.frame_current - shot.start_frame) * curves.frame_rate / rate)
     if not 0 <= place < curves.n_frames:
@@ -157,7 +157,7 @@ def preview_request(context) -> Request:
 def export_request(context, name: str, path: Path) -> Request:
     """The curves as they are on the character, written in a format of EXPORTS to a path."""
     scene = context.scene
-    curves = as_edited(scene, context.object) if delivery.has_landed(scene.emorig) else stored_curves(scene.emorig)
+    curves = as_edited(scene, context.object) if has_landed(scene.emorig) else stored_curves(scene.emorig)
     arguments = {
         "audio": _silence(0.5),
         "audio_name": "silence.wav",

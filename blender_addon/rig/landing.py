@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import bpy
 import numpy as np
 
-from .. import compat
+from ..compat import curve_group
 from ..keyframes import merged_keys
 from ..protocol.errors import InputError
+from .drafts import (
+    STORED,
+    assign_action,
+    carry,
+    draft_action,
+    draft_bag,
+    former_curve,
+    give_settings,
+    settings_of,
+    stored,
+    stored_values,
+)
 
 LINEAR, AUTO_CLAMPED = 1, 4
-# Attribute of keyframe points -> its width and whether it is a whole number.
-STORED = {
-    "co": (2, np.float32), "handle_left": (2, np.float32), "handle_right": (2, np.float32),
-    "interpolation": (1, np.int32), "handle_left_type": (1, np.int32), "handle_right_type": (1, np.int32),
-    "easing": (1, np.int32),
-}  # fmt: skip
+Result = TypeVar("Result")
+MANY = 4000  # keyframes that are written in several steps
 
 
 class Waiting:
@@ -64,13 +73,7 @@ def land(parts: list[Part], action_name: str, *, keeps_former: bool = True) -> I
 
     keeps_former: whether the actions played until then stay in the file. Raises InputError where the computation fails.
     """
-    failures: list[Exception] = []
-    thread = threading.Thread(target=_compute, args=(parts, failures), name="emorig-curves", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        yield Waiting
-    if failures:
-        raise InputError(f"The curves could not be prepared: {failures[0]}") from failures[0]
+    yield from on_thread(lambda: _compute(parts))
     while True:
         drafts: dict[str, tuple[str, str]] = {}
         try:
@@ -86,7 +89,7 @@ def land(parts: list[Part], action_name: str, *, keeps_former: bool = True) -> I
         one = part.find()
         if one is not None and part.name in drafts:
             action, slot = drafts[part.name]
-            compat.assign_action(one, bpy.data.actions[action], slot, keeps_former=keeps_former)
+            assign_action(one, bpy.data.actions[action], slot, keeps_former=keeps_former)
             one.update_tag()
 
 
@@ -97,42 +100,68 @@ def land_now(parts: list[Part], action_name: str) -> None:
             time.sleep(0.001)
 
 
-def _compute(parts: list[Part], failures: list[Exception]) -> None:
-    try:
-        for part in parts:
-            part.rows = part.make()
-    except Exception as error:  # it belongs to the main thread
-        failures.append(error)
+def on_thread(compute: Callable[[], Result]) -> Generator[type[Waiting], None, Result]:
+    """Yields Waiting while a function without Blender works on a thread, and returns its result. Raises InputError."""
+    results: list[Result] = []
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(compute())
+        except Exception as error:  # it belongs to the main thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="emorig-curves", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        yield Waiting
+    if failures and isinstance(failures[0], InputError):
+        raise failures[0]
+    if failures:
+        raise InputError(f"The curves could not be prepared: {failures[0]}") from failures[0]
+    return results[0]
+
+
+def _compute(parts: list[Part]) -> None:
+    for part in parts:
+        part.rows = part.make()
 
 
 def _fill(parts: list[Part], action_name: str, drafts: dict[str, tuple[str, str]]) -> Iterator[None]:
-    shared, copies = "", {}
+    shared, origins = "", {}
     for part in parts:
         one = part.find()
         if one is None or not part.rows:
             continue
-        action, slot = compat.draft_action(one, action_name, bpy.data.actions.get(shared), copies)
+        action, slot = draft_action(one, action_name, bpy.data.actions.get(shared), origins)
         drafts[part.name] = (action.name, slot)
         shared = shared or (action.name if one.animation_data is None or one.animation_data.action is None else "")
         yield None
         for path, index, group, table in part.rows:
-            yield from _write(drafts[part.name], path, index, group, table)
+            yield from _write(drafts[part.name], origins, path, index, group, table)
+    yield from carry(origins)
+    for draft in drafts.values():
+        _bag(draft)
 
 
 def _bag(draft: tuple[str, str]):
     action = bpy.data.actions.get(draft[0])
     if action is None:
         raise UndoneError
-    return compat.draft_bag(action, draft[1])
+    return draft_bag(action, draft[1])
 
 
-def _write(draft: tuple[str, str], path: str, index: int, group: str, table: np.ndarray) -> Iterator[None]:
+def _write(
+    draft: tuple[str, str], origins: dict[str, str], path: str, index: int, group: str, table: np.ndarray
+) -> Iterator[None]:
     """Writes one channel as straight lines; keys outside the new ones' range stay."""
     bag = _bag(draft)
     curve = bag.fcurves.find(path, index=index)
-    columns = _columns(table)
+    columns, settings = _columns(table), {}
+    former = curve or former_curve(origins, draft, path, index)
+    if former is not None:
+        columns, settings = _with_former(former, columns, table), settings_of(former)
     if curve is not None:
-        columns = _with_former(curve, columns, table)
         if hasattr(curve.keyframe_points, "clear"):
             curve.keyframe_points.clear()
         else:
@@ -140,16 +169,17 @@ def _write(draft: tuple[str, str], path: str, index: int, group: str, table: np.
             curve = None
     if curve is None:
         curve = bag.fcurves.new(path, index=index)
-        curve.group = compat.curve_group(bag, group)
+        curve.group = curve_group(bag, group)
+        give_settings(curve, settings)
     curve.keyframe_points.add(len(columns["co"]))
     for step, (name, column) in enumerate(columns.items()):
-        if step and len(table) > 4000:
+        if step and len(table) > MANY:
             yield None
             curve = _bag(draft).fcurves.find(path, index=index)
             if curve is None or len(curve.keyframe_points) != len(columns["co"]):
                 raise UndoneError
         curve.keyframe_points.foreach_set(name, column.reshape(-1))
-    if len(table) > 4000:
+    if len(table) > MANY:
         yield None
         curve = _bag(draft).fcurves.find(path, index=index)
         if curve is None:
@@ -161,32 +191,25 @@ def _write(draft: tuple[str, str], path: str, index: int, group: str, table: np.
 def _columns(table: np.ndarray) -> dict[str, np.ndarray]:
     kinds = {"interpolation": LINEAR, "handle_left_type": AUTO_CLAMPED, "handle_right_type": AUTO_CLAMPED}
     return {"co": np.ascontiguousarray(table, np.float32)} | {
-        name: np.full(len(table), kind, np.int32) for name, kind in kinds.items()
+        name: np.full(len(table), kind, STORED[name][1]) for name, kind in kinds.items()
     }
 
 
 def _with_former(curve, columns: dict[str, np.ndarray], table: np.ndarray) -> dict[str, np.ndarray]:
     """The columns with the keys of a curve that lie outside the new ones' range, as they are."""
-    first, last = merged_keys(_stored(curve, "co"), table)
+    first, last = merged_keys(stored_values(curve, "co"), table)
     if not len(first) and not len(last):
         return columns
-    former = {name: _stored(curve, name) for name in STORED}
-    new = columns | {
-        "handle_left": columns["co"],
-        "handle_right": columns["co"],
-        "easing": np.zeros(len(table), np.int32),
-    }
+    former = stored(curve)
+    new = columns | {"handle_left": columns["co"], "handle_right": columns["co"]}
     return {
-        name: np.concatenate([former[name][first], new[name].reshape(-1, width), former[name][last]])
-        for name, (width, _kind) in STORED.items()
-    }
-
-
-def _stored(curve, name: str) -> np.ndarray:
-    width, kind = STORED[name]
-    values = np.empty((len(curve.keyframe_points), width), kind)
-    curve.keyframe_points.foreach_get(name, values.reshape(-1))
-    return values
+        name: np.concatenate([
+            former[name][first],
+            new.get(name, np.zeros(len(table), kind)).reshape(-1, width),
+            former[name][last],
+        ])
+        for name, (width, kind) in STORED.items()
+    }  # fmt: skip
 
 
 def _drop(drafts: dict[str, tuple[str, str]]) -> None:
