@@ -29,6 +29,7 @@ from ..errors import InputError
 from ..weights import NETWORKS
 from .script import check_phones, phones_of_text, with_phones, with_text
 from .second_opinion import SHARE, second_opinion
+from .threads import one_thread_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,6 +145,16 @@ class SpeechArticulator:
         The whole-file network and the streaming one hear it as of two vocal tracts and the opinions are averaged:
         what is unlike the voices of their training is then less often mistaken with confidence.
         """
+        with one_thread_each() as beside:
+            other = None if self._second is None else beside(second_opinion, samples, self._second, VOCAL_TRACTS)
+            *first, loudness = self._first_opinion(samples, level)
+            if other is None:
+                return Listening(*first, loudness)
+            pairs = zip(first, other.result(), strict=True)
+            return Listening(*(a + np.float32(SHARE) * (b - a) for a, b in pairs), loudness)
+
+    def _first_opinion(self, samples: np.ndarray, level: Level) -> tuple[np.ndarray, ...]:
+        """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,)."""
         import torch
 
         network = self.network
@@ -164,11 +175,7 @@ class SpeechArticulator:
                 loud[rows].astype(np.float32),
             )
             parts.append(answer)
-        *first, loudness = (np.concatenate(column) for column in zip(*parts))
-        if self._second is None:
-            return Listening(*first, loudness)
-        other = second_opinion(samples, self._second, VOCAL_TRACTS)
-        return Listening(*(a + np.float32(SHARE) * (b - a) for a, b in zip(first, other, strict=True)), loudness)
+        return tuple(np.concatenate(column) for column in zip(*parts))
 
     @property
     def network(self):
