@@ -43,6 +43,9 @@ YIELD_TO_OPENING = 0.5  # share of the pressing that a wide-open mouth takes
 SHUT_APERTURE = 0.09  # aperture under which lips count as shut
 QUIET_SPEECH = 0.3  # activity of the softest speech, whose closures count as much as those of loud speech
 JAW_WHILE_SPEAKING = 0.35  # share of the emotion's jaw drop that remains in speech
+# Weight from which a displacement nears 1 without reaching it: muscles tire before they stop, and a curve that is cut off
+# flat is one that an animator has to draw again.
+KNEE = 0.75
 
 
 def felt_emotion(emotion: np.ndarray, frame_rate: float) -> np.ndarray:
@@ -60,12 +63,13 @@ def emotion_layer(
     activity (n_frames,) 0-1 says where there is speech. Frames are frame_rate per second.
     """
     held = displacement * _breathing(len(displacement), frame_rate, seed)[:, None]
-    return giving_way(np.maximum(held, 0.0), lips, activity)
+    return giving_way(_limited(np.maximum(held, 0.0)), lips, activity)
 
 
 def giving_way(displacement: np.ndarray, lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """An emotion's displacement (n_frames, 64) where it gives way to the speech of lips (n_frames, 64)."""
-    layer = np.array(displacement, np.float64)
+    # What speech uses of a channel's range is not used twice: the sum of both stays in 0-1.
+    layer = displacement * (1.0 - np.clip(lips, 0.0, 1.0).astype(np.float64))
     layer[:, _columns(LIP_OPENING)] *= 1.0 - lip_closure(lips, activity)[:, None]
     layer[:, CHANNEL_INDEX["jawOpen"]] *= 1.0 - (1.0 - JAW_WHILE_SPEAKING) * activity
     rounding = np.clip(lips[:, _columns(("mouthPucker", "mouthFunnel"))].sum(1), 0.0, 1.0)
@@ -80,6 +84,12 @@ def lip_closure(lips: np.ndarray, activity: np.ndarray) -> np.ndarray:
     aperture = lips[:, _columns(APERTURE)] @ np.array(list(APERTURE.values()))
     spoken = np.clip(activity / QUIET_SPEECH, 0.0, 1.0)
     return spoken * np.exp(-((np.clip(aperture, 0.0, None) / SHUT_APERTURE) ** 2))
+
+
+def _limited(weights: np.ndarray) -> np.ndarray:
+    """Weights of 0 and above, any shape, that still grow above KNEE, ever less, towards 1."""
+    room = 1.0 - KNEE
+    return np.where(weights > KNEE, 1.0 - room * np.exp(-np.maximum(weights - KNEE, 0.0) / room), weights)
 
 
 def _columns(names: Iterable[str]) -> list[int]:
