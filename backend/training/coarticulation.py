@@ -80,7 +80,7 @@ _TABLE = {
 # Pull of rest in each group: without it a lone rounded vowel would round a whole row of indifferent consonants.
 REST_PULL = (0.0, 0.0, 0.28, 0.12, 0.10)
 # Share of the phone for which the lips stay together, from its start; the rest is burst and breath.
-CLOSURE_HOLD = {"P": 0.60, "B": 0.78, "M": 0.95}
+CLOSURE_HOLD = {"P": 0.70, "B": 0.87, "M": 1.0}
 BITE_HOLD = {"F": 0.92, "V": 0.90}
 CLOSING, OPENING = 0.065, 0.045  # seconds a lip closure takes to form and to part
 SHORTEST_HOLD = 0.045  # seconds
