@@ -57,6 +57,9 @@ def synthesise(
     hours: Annotated[float, typer.Option(help="Hours of speech.")] = 10.0,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Processes that speak side by side.")] = 1,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="VOICE", help="A voice to leave out, such as russian; repeatable.")
+    ] = None,
 ) -> None:
     """Make the speech corpus: sentences by many voices with exact phone timings, kept as features and labels."""
     from backend.commands.console import progress_bar
@@ -65,7 +68,7 @@ def synthesise(
     if not hours > 0:
         raise InputError(f"The hours of the corpus should be above 0, got {hours:g}.")
     with progress_bar("shards") as step:
-        description = make_corpus(out, hours=hours, seed=seed, jobs=jobs, progress=step)
+        description = make_corpus(out, hours=hours, seed=seed, jobs=jobs, without=without or (), progress=step)
     print(f"{out}: {description['shards']} shards, sha256 {description['sha256']}")
 
 

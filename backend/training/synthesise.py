@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 
 from ..audio.features import log_mels
 from ..audio.phones import PHONE_INDEX
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from . import engines
 from .corpus import Clip, corpus_hash, shard_paths, write_shard
 from .degrade import change_speed, degrade
@@ -170,18 +170,23 @@ def synthesise(
     hours: float = 8.0,
     seed: int = 0,
     jobs: int = 1,
+    without: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict:
     """Makes, or goes on making, a corpus of so many hours in out_dir and returns its description (also corpus.json).
 
-    progress(done, total) is called after each shard. Raises OutputError where the folder cannot be written.
+    without: voices whose shares of the hours are left out, to be measured with later. progress(done, total) is called
+    after each shard. Raises InputError for an unknown voice, OutputError where the folder cannot be written.
     """
+    for voice in without:
+        if voice not in VOICE_SHARES:
+            raise InputError(f"There is no voice '{voice}' to leave out; the voices are {', '.join(VOICE_SHARES)}.")
     out_dir = Path(out_dir)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot make the corpus folder {out_dir}: {error.strerror}.") from error
-    plans = plan_shards(hours, seed)
+    plans = [plan for plan in plan_shards(hours, seed) if plan.voice not in without]
     there = {path.name for path in shard_paths(out_dir)}
     wanted = [plan for plan in plans if f"shard_{plan.number:05d}.npz" not in there]
     done = len(plans) - len(wanted)
@@ -194,7 +199,7 @@ def synthesise(
         "hours": hours,
         "seed": seed,
         "shards": len(plans),
-        "voices": VOICE_SHARES,
+        "voices": {voice: share for voice, share in VOICE_SHARES.items() if voice not in without},
         "sha256": corpus_hash(out_dir),
     }
     temporary = out_dir / f"corpus.{os.getpid()}.part"
