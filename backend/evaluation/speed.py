@@ -156,6 +156,29 @@ def measure_face_model(n_frames: int = 1500) -> dict[str, float]:
     }
 
 
+def measure_curves(seconds: float = 60.0) -> dict[str, float]:
+    """How many times faster than real time so many seconds of emotional speech become curves, by what is slowest."""
+    from backend.audio.waveform import load_waveform
+    from backend.curves.convert import curves_from_performance
+    from backend.inference.performance import perform
+    from backend.pipeline import articulate, make_coefficients
+    from blender_addon.protocol.types import Waveform
+
+    sentence, options = load_waveform(SENTENCE), ShotOptions()
+    minute = Waveform(np.resize(sentence.samples, round(seconds * sentence.sample_rate)), sentence.sample_rate)
+    articulation, hearing = timed(lambda: articulate(minute, options.frame_rate))
+    emotion = EmotionTrack.parse(EMOTION).sample(options.frame_rate, len(articulation.weights))
+
+    def acting() -> None:
+        performance = perform(articulation, emotion, options=options)
+        curves_from_performance(performance, make_coefficients(performance, None), articulation.phones)
+
+    perform(articulation, emotion, options=options)  # loads what acts
+    taken = timed(acting)[1]
+    named = {"sound to lips": hearing, "lips to the whole face's curves": taken, "sound to curves": hearing + taken}
+    return {f"{what}, times real time": seconds / spent for what, spent in named.items()}
+
+
 def _encode(frames: list[np.ndarray], seconds: float) -> None:
     """Writes frames to a temporary video with the demonstration's sound."""
     from backend.video import VideoWriter
@@ -190,5 +213,7 @@ def report(seconds: float, sizes: tuple[int, ...], *, device: str = "cpu", refin
         table.add_row(stage, *(f"{columns[size][stage]:.2f}" for size in columns))
     console = Console()
     console.print(table)
+    for what, factor in measure_curves().items():
+        console.print(f"a minute of speech, {what}: {factor:.0f}")
     for what, taken in measure_face_model().items():
         console.print(f"{what}: {taken:.2f} s")

@@ -33,6 +33,7 @@ from .speech import (
     resample_articulators,
     shape_articulators,
 )
+from .threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,6 +174,7 @@ class FaceSpeaker:
         self.articulator = articulator or SpeechArticulator()
         self.networks = networks or shipped_networks()
 
+    @one_thread()
     def articulate(
         self, waveform: Waveform, frame_rate: float, script: Script | None = None, *, memory: Memory = NO_MEMORY
     ) -> Articulation:

@@ -14,6 +14,7 @@ from backend.inference.head import head_motion
 from backend.inference.liveliness import blink_layer, brow_layer, gaze_layer
 from backend.inference.memory import NO_MEMORY, Memory
 from backend.inference.speech import Articulation
+from backend.inference.threads import one_thread
 from bfm.coefficients import FULL_ACTIVATION_SD, IDENTITY_DIMS, TEXTURE_DIMS
 from blender_addon.protocol.options import ShotOptions
 
@@ -46,6 +47,7 @@ class Performance:
         return len(self.head_rotation)
 
 
+@one_thread()
 def perform(
     articulation: Articulation,
     emotion: np.ndarray,

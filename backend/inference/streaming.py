@@ -41,6 +41,7 @@ from .speech import (
     feature_chunks,
     resampled_sound,
 )
+from .threads import one_thread
 
 STEP = 2 * HOP  # samples at 16 kHz, one network frame
 VOCAL_TRACTS = (0.92, 1.0, 1.09)  # times as short as the speaker's; the opinions are averaged
@@ -128,6 +129,7 @@ class StreamingArticulator:
         silence = np.zeros(round((self._delay + 4) * STEP + SAMPLE_RATE / self.frame_rate) + WINDOW, np.float32)
         return self._advance(np.concatenate([rest, silence]), n_frames)
 
+    @one_thread()
     def _advance(self, samples: np.ndarray, n_frames: int | None) -> StreamedFrames:
         """The frames that samples (n,) at 16 kHz make ready, up to n_frames of the whole stream."""
         from scipy.signal import lfilter
