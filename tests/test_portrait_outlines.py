@@ -1,12 +1,7 @@
-"""Outlines where the flow jumps lose their stairs, and nothing else changes; judges' answers are counted right."""
-
-import json
+"""Outlines where the flow jumps lose their stairs, and nothing else changes."""
 
 import numpy as np
-import pytest
 
-from backend.errors import InputError
-from backend.evaluation.emotion_sheet import score
 from backend.portrait.outlines import soften_outlines
 
 
@@ -29,19 +24,3 @@ def test_only_pixels_beside_a_jump_are_averaged():
     x, y = 14, 9
     weights = np.outer([1, 2, 1], [1, 2, 1])[..., None] / 16.0
     assert np.allclose(out[y, x], (weights * picture[y - 1 : y + 2, x - 1 : x + 2]).sum(axis=(0, 1)), atol=1e-3)
-
-
-def test_answers_are_scored_by_the_key(tmp_path):
-    key, answers = tmp_path / "key.json", tmp_path / "answers.json"
-    key.write_text(json.dumps({
-        "choices": ["happy", "sad"],
-        "pictures": {"1": {"emotion": "happy"}, "2": {"emotion": "sad"}, "3": {"emotion": "sad"}},
-    }))  # fmt: skip
-    answers.write_text(json.dumps({"1": "happy", "2": "happy", "3": "sad"}))
-    right, matrix, labels = score(key, answers)
-    assert right == pytest.approx(2 / 3)
-    assert labels == ["happy", "sad"]
-    assert matrix.tolist() == [[1, 0], [1, 1]]
-    answers.write_text(json.dumps({"9": "happy"}))
-    with pytest.raises(InputError, match="number of the sheet"):
-        score(key, answers)

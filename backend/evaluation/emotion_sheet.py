@@ -23,34 +23,35 @@ from blender_addon.protocol.types import EMOTIONS, Waveform
 NEUTRAL = "neutral"
 HELD_SECONDS, SAMPLE_RATE = 4.0, 16_000
 TILE = 380  # pixels
-COLUMNS = 4
+COLUMNS, PER_SHEET = 4, 8
 MARGIN = 0.45  # of the face's height around it
 BAR = 34  # pixels under each picture for its number
 
 
 def make_sheets(portraits: list[Path], out: Path, *, strength: float = 1.0, seed: int = 0) -> list[Path]:
-    """Writes sheet_1.png … (one portrait each, its eight pictures in random order) and key.json into out.
+    """Writes sheet_1.png … and key.json into out: every portrait in eight emotions, all in one random order.
 
-    strength: 0–1 of every emotion. Returns the files. Raises InputError.
+    Portraits are mixed, so that a sheet may hold an emotion twice or not at all: none can be found by leaving out the
+    others. strength: 0–1 of every emotion. Returns the files. Raises InputError.
     """
     if not 0.0 < strength <= 1.0:
         raise InputError(f"The strength should lie above 0 and up to 1, got {strength:g}.")
     out.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(seed)
     labels = [*EMOTIONS, NEUTRAL]
     weights = _held_weights(strength)
-    key: dict[str, object] = {"strength": strength, "seed": seed, "choices": labels, "pictures": {}}
-    paths, number = [], 1
-    for place, portrait in enumerate(portraits, start=1):
-        order = random.permutation(len(labels))
-        tiles = []
-        for index, face in zip(order, _faces(portrait, weights[order])):
-            tiles.append(_numbered(face, number))
-            key["pictures"][str(number)] = {"portrait": portrait.name, "emotion": labels[index]}
-            number += 1
-        rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
+    shown = [
+        (face, portrait.name, label) for portrait in portraits for face, label in zip(_faces(portrait, weights), labels)
+    ]
+    order = np.random.default_rng(seed).permutation(len(shown))
+    pictures = {str(n): {"portrait": shown[i][1], "emotion": shown[i][2]} for n, i in enumerate(order, start=1)}
+    tiles = [_numbered(shown[i][0], number) for number, i in enumerate(order, start=1)]
+    paths = []
+    for place, first in enumerate(range(0, len(tiles), PER_SHEET), start=1):
+        page = tiles[first : first + PER_SHEET]
+        rows = [np.hstack(page[i : i + COLUMNS]) for i in range(0, len(page), COLUMNS)]
         paths.append(_save(out / f"sheet_{place}.png", np.vstack(rows)))
     document = out / "key.json"
+    key = {"strength": strength, "seed": seed, "choices": labels, "pictures": pictures}
     document.write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
     return [*paths, document]
 
