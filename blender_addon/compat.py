@@ -103,6 +103,17 @@ def redraw_sidebars() -> None:
                         region.tag_redraw()
 
 
+def evaluate(scene) -> None:
+    """Shows what was changed; Blender copies the actions for that, which takes its time for millions of keyframes."""
+    scene.frame_set(scene.frame_current)
+
+
+def undo_step(message: str) -> None:
+    """Ends a step of undo; without a window old versions have none."""
+    with contextlib.suppress(RuntimeError):
+        bpy.ops.ed.undo_push(message=message)
+
+
 @contextlib.contextmanager
 def any_window():
     """Gives code run from a timer a window to work in, where there is one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bpy
 
-from . import pictures, runtime
+from . import compat, pictures, runtime
 from .curves_file import SUFFIX, load_curves, save_curves
 from .footage import output_path, stored_path
 from .performance import (
@@ -162,8 +162,7 @@ def _video_steps(data: bytes, memo: dict) -> Iterator[None]:
     shot = scene.emorig
     shot.rendered_path = stored_path(shown_path)
     runtime.tell("INFO", place(scene, path, start_frame=memo["start_frame"], part=memo.get("part")))
-    with contextlib.suppress(RuntimeError):
-        bpy.ops.ed.undo_push(message="EmoRig Video")
+    compat.undo_step("EmoRig Video")
 
 
 def _write(path: Path, data: bytes) -> None:

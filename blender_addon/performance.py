@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import runtime
+from . import compat, runtime
 from .compat import curve_bag
 from .curves_file import load_curves
 from .head import RAW_PROPERTY
@@ -228,6 +227,7 @@ def landing(
             runtime.tell("WARNING", "No character is chosen, so the curves were not applied.")
         return
     yield from land(parts, title, keeps_former=keeps_former)
+    yield None
     scene = bpy.data.scenes.get(scene_name)
     if scene is None:
         raise InputError("The scene of the shot is gone, so its results were not applied.")
@@ -239,9 +239,9 @@ def landing(
             open_sliders(mesh, match)
     frames = curve_frames(scene, curves)
     scene.frame_end = max(scene.frame_end, int(frames[-1]) + 1)
-    scene.frame_set(scene.frame_current)
-    with contextlib.suppress(RuntimeError):  # there is no undo without a window in old versions
-        bpy.ops.ed.undo_push(message=title)
+    compat.evaluate(scene)
+    yield None
+    compat.undo_step(title)
     n_curves, n_keys = sum(len(part.rows) for part in parts), sum(part.n_keys for part in parts)
     tell_unmatched(curves, reports)
     runtime.tell("INFO", f"{n_curves} curves with {n_keys:,} keys, frames {int(frames[0])} to {round(frames[-1])}.")
