@@ -15,7 +15,7 @@ pytestmark = pytest.mark.blender
 
 SCRIPTS = Path(__file__).resolve().parent / "blender"
 LIMIT_SECONDS = 90
-SCRIPT_NAMES = ("character.py", "shot.py")
+SCRIPT_NAMES = ("character.py", "places.py", "shot.py")
 
 
 def run_checks(command: list[str], script: Path, environment: dict[str, str], folder: Path) -> None:
