@@ -167,6 +167,18 @@ def refiner(
     print(out)
 
 
+@train.command()
+def curves(
+    tables: Annotated[list[Path], typer.Argument(metavar="FILE.losses.csv…", help="Tables that training runs left.")],
+    out: Annotated[Path, typer.Option("--out", help="Picture to write, .png or .svg.")],
+) -> None:
+    """Draw how the losses of training runs fell."""
+    from backend.training.loss_plot import plot_losses
+
+    plot_losses(tables, out)
+    print(out)
+
+
 @evaluate.command(name="speech")
 def evaluate_speech(
     clips: Annotated[list[Path] | None, typer.Argument(metavar="CLIP…", help="Videos of people who speak.")] = None,
