@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..models.speech import SpeechNetwork
 
 NETWORK_RATE = FEATURE_RATE / 2  # Hz
-CHUNK = 3000  # feature frames (30 s) that one pass answers for
+CHUNK = 6000  # feature frames (60 s) that one pass answers for
 CONTEXT = 600  # feature frames (6 s) it hears before and after them
 VOCAL_TRACTS = (0.93, 1.08)  # times as short as the speaker's
 CLOSURE_LOW, CLOSURE_HIGH = 0.22, 0.52  # network closure that is none, and that is a full seal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,13 @@ def read_shard(path: Path) -> list[Clip]:
 def shard_paths(folder: Path) -> list[Path]:
     """The corpus's shards, sorted by name."""
     return sorted(folder.glob("shard_*.npz"))
+
+
+def corpus_provenance(folder: Path) -> dict[str, str]:
+    """What weights say of the corpus that they were trained on: its hash, and the command that made it."""
+    description = folder / "corpus.json"
+    made = json.loads(description.read_text(encoding="utf-8")) if description.is_file() else {}
+    return {"corpus_sha256": corpus_hash(folder), "corpus_command": made.get("command", "not known")}
 
 
 def corpus_hash(folder: Path) -> str:

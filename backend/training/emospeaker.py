@@ -23,7 +23,7 @@ from ..inference.fine_grained import FineGrainedPath, measure_matrix
 from ..inference.head_style import N_STYLE
 from ..models.emospeaker import N_EXPRESSION, EmoSpeaker, EmoSpeakerConfig
 from ..models.emospeaker_audio import contrastive_loss
-from .corpus import corpus_hash
+from .corpus import corpus_provenance
 from .excerpts import Excerpt, SynthesisedFaces, stacked
 from .run import run_training, write_weights
 from .run_options import TrainingPlan
@@ -149,7 +149,7 @@ def train_emospeaker(
         "loss_weights": json.dumps(LOSS_WEIGHTS),
         "seed": str(plan.seed),
         "command": f"emorig train emospeaker --steps {plan.steps} --seed {plan.seed}",
-        "corpus_sha256": corpus_hash(corpus),
+        **corpus_provenance(corpus),
         "corpus_hours": f"{sum(shard.n_frames for shard in shards) / 90000:.2f}",
     }
     network = train_on(faces, config, weights, plan=plan, metadata=metadata, progress=progress)

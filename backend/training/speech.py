@@ -17,7 +17,7 @@ from ..audio.features import FEATURE_RATE
 from ..audio.phones import BILABIALS, LABIODENTALS, PHONE_INDEX, PHONES
 from ..errors import InputError
 from ..models.speech import SpeechNetwork, SpeechNetworkConfig, SpeechOutput
-from .corpus import corpus_hash, shard_paths
+from .corpus import corpus_provenance, shard_paths
 from .run import TrainingPlan, run_training
 from .speech_data import Example, draw_example, load_examples
 
@@ -87,7 +87,7 @@ def provenance(plan: TrainingPlan, config, corpus: Path, *, hours: float, verb: 
         "plan": json.dumps(asdict(plan)),
         "seed": str(plan.seed),
         "command": f"emorig train {verb} --steps {plan.steps} --seed {plan.seed}",
-        "corpus_sha256": corpus_hash(corpus),
+        **corpus_provenance(corpus),
         "corpus_hours": f"{hours:.2f}",
     }
 

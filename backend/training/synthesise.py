@@ -195,7 +195,9 @@ def synthesise(
             done += 1
             if progress is not None:
                 progress(done, len(plans))
+    left_out = "".join(f" --without {voice}" for voice in without)
     description = {
+        "command": f"emorig train synthesise --hours {hours:g} --seed {seed}{left_out}",
         "hours": hours,
         "seed": seed,
         "shards": len(plans),
