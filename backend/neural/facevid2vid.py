@@ -14,13 +14,11 @@ from backend.models.facevid2vid.head_pose import HeadMotion
 from backend.models.facevid2vid.mapping import windows
 from backend.neural.crop import face_crop
 from backend.neural.driving import CROP_ORDER, EMOSPEAKER_ORDER, SADTALKER_ORDER, drive
-from backend.neural.optimised import optimised
+from backend.neural.optimised import FastGenerator
 from backend.portrait.analysis import Portrait
 from backend.portrait.plate import make_plate
 from bfm.coefficients import FaceCoefficients
 
-BATCH = 4  # frames at once on the CPU
-GPU_BATCH = 16
 MAPPINGS = {
     "facevid2vid.mapping_emotion": EMOSPEAKER_ORDER,
     "facevid2vid.mapping": SADTALKER_ORDER,
@@ -42,7 +40,7 @@ class FaceVid2VidRenderer:
         self._mapping, self._order = _choose_mapping()
         detector = load_network("facevid2vid.keypoints", preferred=preferred)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._generator = optimised(load_network("facevid2vid.generator", preferred=preferred), self._device)
+        self._generator = FastGenerator(load_network("facevid2vid.generator", preferred=preferred), self._device)
         self._square = self._crop.cut(plate.image, self._network_size)
         self._square_landmarks = (model_landmarks - [self._crop.left, self._crop.top]) * (
             self._network_size / self._crop.side
@@ -50,7 +48,7 @@ class FaceVid2VidRenderer:
         with torch.inference_mode():
             image = torch.from_numpy(self._square).permute(2, 0, 1)[None].float() / 255
             self._canonical = detector(image)
-            self._features = self._generator.encode(image.to(self._device))
+        self._features = self._generator.encode(image)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -60,17 +58,10 @@ class FaceVid2VidRenderer:
 
     def frames(self, source: Tensor, driving: Tensor) -> Iterator[np.ndarray]:
         """Frames (H, W, 3) uint8 RGB with the key points driving (n_frames, 15, 3) in place of source (1, 15, 3), in
-        order, a batch at a time.
+        order; the next are computed while one is looked at.
         """
-        batch = GPU_BATCH if self._device.type == "cuda" else BATCH
-        for first in range(0, len(driving), batch):
-            points = driving[first : first + batch].to(self._device)
-            # Batches of one size: another would be compiled anew on a CUDA device.
-            full = points[torch.arange(batch).clamp(max=len(points) - 1)] if self._device.type == "cuda" else points
-            with torch.inference_mode():
-                pictures = self._generator(self._features, source.to(self._device).expand_as(full), full)
-            for picture in pictures[: len(points)].float().permute(0, 2, 3, 1).cpu().numpy():
-                yield self._crop.paste(self._plate.image, picture)
+        for picture in self._generator.pictures(self._features, source, driving):
+            yield self._crop.paste(self._plate.image, picture.permute(1, 2, 0).numpy())
 
     def keypoints(self, coefficients: FaceCoefficients) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         """Key points of the source (1, 15, 3) and of every frame (n_frames, 15, 3), and notices for the user."""

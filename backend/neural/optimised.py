@@ -1,45 +1,134 @@
 """Face-vid2vid's generator made fast without another result: what is constant is folded, what repeats is shared.
 
-Spectral norm becomes plain weights, batch norm goes into the convolution before it, scale and shift of an adaptive norm
-come from one convolution, convolutions over enlarged guides run at the guide's own size, and wide 3x3 convolutions run
-as Winograd's. On a CUDA device convolutions run in bfloat16, positions stay in float32, and torch.compile makes CUDA
-graphs of the whole.
+Spectral norm becomes plain weights, and batch norm goes into the convolution before it. On a CPU every frame runs on
+one thread with convolutions that need a quarter of the multiplications, several frames at once. On a CUDA device
+convolutions run in bfloat16, positions stay in float32, and torch.compile makes CUDA graphs of batches. Frames stream
+out while the next are computed.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from backend.models.blocks import ConvBlock
-from backend.models.facevid2vid.decoder import SLOPE, AdaptiveBlock, AdaptiveDecoder, AdaptiveNorm
 from backend.models.facevid2vid.generator import Generator, SourceFeatures
-from backend.neural.winograd import EnlargingConv, WinogradConv
+from backend.neural.fast_decoder import FastDecoder
+from backend.neural.fast_motion import FastMotion, FastWarp
+from backend.neural.folded_decoder import FoldedDecoder
 
-LEAST_WINOGRAD = 128  # channels on the narrower side
-
-
-def optimised(generator: Generator, device: torch.device) -> Generator:
-    """A generator of the same results for inference on a device; the one given is used up."""
-    folded(generator)
-    if device.type == "cuda":
-        return _on_cuda(generator.to(device))
-    generator.decoder = FastDecoder(generator.decoder)
-    return generator
+MOST_AT_ONCE = 16  # frames on a CPU
+GPU_BATCH = 16
 
 
-def _on_cuda(generator: Generator) -> Generator:
-    plain = generator.forward
+class FastGenerator:
+    """A generator for inference on one device; the Generator given is used up. generator: its parts, made fast."""
 
-    def forward(features: SourceFeatures, source: Tensor, driving: Tensor) -> Tensor:
-        with torch.autocast("cuda", torch.bfloat16):
-            return plain(features, source, driving)
+    def __init__(self, generator: Generator, device: torch.device) -> None:
+        self.device, self.generator = device, folded(generator).to(device)
+        self.compiled = False
+        if device.type == "cuda":
+            generator.decoder = FoldedDecoder(generator.decoder)
+            generator.decoder.to(memory_format=torch.channels_last)
+            self._batch = self._compiled()
+        else:
+            generator.motion = FastMotion(generator.motion)
+            generator.warp = FastWarp(generator)
+            generator.decoder = FastDecoder(generator.decoder)
 
-    generator.forward = torch.compile(forward, mode="reduce-overhead")
-    return generator
+    def encode(self, image: Tensor) -> SourceFeatures:
+        """The features of a source image (1, 3, H, W) RGB 0-1, once for all frames."""
+        with torch.inference_mode():
+            return self.generator.encode(image.to(self.device))
+
+    def pictures(self, features: SourceFeatures, source: Tensor, driving: Tensor) -> Iterator[Tensor]:
+        """Images (3, H, W) RGB 0-1 float32 on the CPU, in order, with the key points driving (n_frames, 15, 3) in place
+        of source (1, 15, 3). The next are computed while one is looked at.
+        """
+        draw = self._on_cuda if self.device.type == "cuda" else self._on_cpu
+        return draw(features, source.to(self.device), driving.to(self.device))
+
+    def _on_cpu(self, features: SourceFeatures, source: Tensor, driving: Tensor) -> Iterator[Tensor]:
+        def frame(i: int) -> Tensor:
+            with torch.inference_mode():
+                return self.generator(features, source, driving[i : i + 1])[0]
+
+        n_threads = frames_at_once()
+        if n_threads == 1 or len(driving) == 1:
+            yield from map(frame, range(len(driving)))
+            return
+        pool, ahead = _workers(n_threads), deque()
+        try:
+            for i in range(len(driving)):
+                ahead.append(pool.submit(frame, i))
+                if len(ahead) > n_threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for unseen in ahead:
+                unseen.cancel()
+
+    def _on_cuda(self, features: SourceFeatures, source: Tensor, driving: Tensor) -> Iterator[Tensor]:
+        before = None
+        for first in range(0, len(driving), GPU_BATCH):
+            points = driving[first : first + GPU_BATCH]
+            # Batches of one size: another would be compiled anew.
+            full = points[torch.arange(GPU_BATCH).clamp(max=len(points) - 1)]
+            with torch.inference_mode():
+                torch.compiler.cudagraph_mark_step_begin()
+                pictures = self._batch(features, source.expand_as(full), full)[: len(points)]
+                host = torch.empty(pictures.shape, dtype=torch.float32, pin_memory=True)
+                host.copy_(pictures, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+            if before is not None:
+                before[1].synchronize()
+                yield from before[0]
+            before = host, done
+        if before is not None:
+            before[1].synchronize()
+            yield from before[0]
+
+    def _compiled(self):
+        """The generator in bfloat16, compiled where torch's compiler has what it needs."""
+        from torch.utils._triton import has_triton
+
+        def forward(features: SourceFeatures, source: Tensor, driving: Tensor) -> Tensor:
+            with torch.autocast("cuda", torch.bfloat16):
+                return self.generator(features, source, driving).float()
+
+        self.compiled = has_triton()
+        return torch.compile(forward, mode="reduce-overhead") if self.compiled else forward
+
+
+def frames_at_once() -> int:
+    """How many frames are drawn at the same time on this CPU."""
+    return min(torch.get_num_threads(), MOST_AT_ONCE)
+
+
+@lru_cache(maxsize=1)
+def _workers(n: int) -> ThreadPoolExecutor:
+    """Threads that compute with one core each, for frames beside one another."""
+    pool, ready = ThreadPoolExecutor(n, thread_name_prefix="frames"), threading.Barrier(n)
+    before = torch.get_num_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    for started in [pool.submit(alone) for _ in range(n)]:
+        started.result()
+    torch.set_num_threads(before)  # what threads started later take over
+    return pool
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -50,63 +139,3 @@ def folded(module: nn.Module) -> nn.Module:
         if isinstance(part, ConvBlock) and not isinstance(part.norm, nn.Identity):
             part.conv, part.norm = fuse_conv_bn_eval(part.conv, part.norm), nn.Identity()
     return module
-
-
-class FastNorm(nn.Module):
-    """An AdaptiveNorm at a factor of the guide's size, followed by a leaky ReLU of a slope (1: none)."""
-
-    def __init__(self, norm: AdaptiveNorm, factor: int, slope: float) -> None:
-        super().__init__()
-        self.norm, self.slope = norm.norm, slope
-        self.shared = norm.shared if factor == 1 else EnlargingConv(norm.shared, factor)
-        both = nn.Conv2d(norm.scale.in_channels, 2 * norm.scale.out_channels, 3, padding=1)
-        both.weight = nn.Parameter(torch.cat([norm.scale.weight, norm.shift.weight]), requires_grad=False)
-        # The one that is added to every scale.
-        both.bias = nn.Parameter(torch.cat([norm.scale.bias + 1, norm.shift.bias]), requires_grad=False)
-        self.both = _quick(both)
-
-    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        scale, shift = self.both(self.shared(guide).relu_()).chunk(2, dim=1)
-        y = torch.addcmul(shift, self.norm(x), scale)
-        return y if self.slope == 1.0 else F.leaky_relu_(y, self.slope)
-
-
-class FastBlock(nn.Module):
-    """An AdaptiveBlock at a factor of the guide's size."""
-
-    def __init__(self, block: AdaptiveBlock, factor: int) -> None:
-        super().__init__()
-        self.norm_0, self.norm_1 = (FastNorm(norm, factor, SLOPE) for norm in (block.norm_0, block.norm_1))
-        self.conv_0, self.conv_1 = _quick(block.conv_0), _quick(block.conv_1)
-        self.changes_width = block.changes_width
-        if self.changes_width:
-            self.norm_skip, self.conv_skip = FastNorm(block.norm_skip, factor, 1.0), block.conv_skip
-
-    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        skip = self.conv_skip(self.norm_skip(x, guide)) if self.changes_width else x
-        y = self.conv_0(self.norm_0(x, guide))
-        return skip + self.conv_1(self.norm_1(y, guide))
-
-
-class FastDecoder(nn.Module):
-    """An AdaptiveDecoder, folded before."""
-
-    def __init__(self, decoder: AdaptiveDecoder) -> None:
-        super().__init__()
-        self.first, self.last, self.enlarge = _quick(decoder.first), decoder.last, decoder.enlarge
-        self.middle = nn.ModuleList(FastBlock(block, 1) for block in decoder.middle)
-        self.up = nn.ModuleList(FastBlock(block, 2 ** (i + 1)) for i, block in enumerate(decoder.up))
-
-    def forward(self, features: Tensor) -> Tensor:
-        x = self.first(features)
-        for block in self.middle:
-            x = block(x, features)
-        for block in self.up:
-            x = block(self.enlarge(x), features)
-        return self.last(F.leaky_relu_(x, SLOPE)).sigmoid_()
-
-
-def _quick(conv: nn.Conv2d) -> nn.Module:
-    """A 3x3 convolution as Winograd's where it is wide enough to gain."""
-    narrow = min(conv.in_channels, conv.out_channels)
-    return WinogradConv(conv) if conv.kernel_size == (3, 3) and narrow >= LEAST_WINOGRAD else conv

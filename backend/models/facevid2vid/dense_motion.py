@@ -42,7 +42,9 @@ class Motion:
 def deformation(mask: Tensor, motions: Tensor) -> Tensor:
     """The weighed motion (B, 16, H, W, 3) of candidates (B, 16, 16, H, W, 3) by their shares (B, 16, 16, H, W)."""
     kept = torch.where(mask < MASK_THRESHOLD, 0.0, mask)
-    return torch.einsum("bkdhw,bkdhwc->bdhwc", kept, motions)
+    # Positions never in half precision: a step of it is a quarter of a pixel.
+    with torch.autocast(kept.device.type, enabled=False):
+        return torch.einsum("bkdhw,bkdhwc->bdhwc", kept.float(), motions.float())
 
 
 class DenseMotion(nn.Module):
