@@ -28,6 +28,10 @@ format: env-dev
 bench: env
 	$(BIN)/python -m backend evaluate speed
 
+# What an animator waits for in Blender: curves that land, a frame previewed, a minute performed again.
+bench-blender: env env-bpy
+	$(BLENDER_VENV)/bin/python tests/blender/benchmark.py --backend $(BIN)/python
+
 addon: env env-bpy
 	$(BIN)/python blender_addon/packaging.py --out dist --bpy-python $(BLENDER_VENV)/bin/python
 
