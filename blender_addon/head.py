@@ -19,8 +19,10 @@ MATERIALS = {
     "EmoRig Lips": (("lips",), 0.32),
     "EmoRig Eyes": (("sclera", "iris", "pupil"), 0.06),
     "EmoRig Teeth": (("teeth",), 0.18),
-    "EmoRig Mouth": (("gums", "mouth", "tongue"), 0.25),
+    "EmoRig Mouth": (("gums", "mouth", "tongue"), 0.45),
 }
+# The file's colours hold the shadow inside the mouth, for renderers without light; here lights make it once more.
+UNSHADED = {"mouth": 2.4, "tongue": 1.25, "gums": 1.25}
 
 
 def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head", raw: bool = False):
@@ -94,7 +96,8 @@ def _paint(mesh, data: dict[str, np.ndarray], faces: np.ndarray) -> None:
         layer.data.foreach_set("uv", data["uv"].astype(np.float32)[corners].ravel())
     if "colors" in data:
         colors = mesh.color_attributes.new(COLORS, "FLOAT_COLOR", "POINT")
-        rgba = np.concatenate([data["colors"], np.ones((len(data["colors"]), 1))], axis=1).astype(np.float32)
+        shown = np.minimum(data["colors"].astype(np.float32) * _unshaded(data)[:, None], 1.0)
+        rgba = np.concatenate([shown, np.ones((len(shown), 1), np.float32)], axis=1)
         colors.data.foreach_set("color", rgba.ravel())
     for name, (_regions, roughness) in MATERIALS.items():
         mesh.materials.append(_material(name, roughness, has_colors="colors" in data))
@@ -107,6 +110,16 @@ def _paint(mesh, data: dict[str, np.ndarray], faces: np.ndarray) -> None:
                     slots[names.index(region)] = slot
         # A face of several regions is skin where one of its corners is.
         mesh.polygons.foreach_set("material_index", slots[data["regions"][faces]].min(axis=1))
+
+
+def _unshaded(data: dict[str, np.ndarray]) -> np.ndarray:
+    """What the colours of the vertices (n_vertices,) are multiplied by."""
+    gains = np.ones(len(data["colors"]), np.float32)
+    if "regions" in data:
+        names = np.array([str(name) for name in data["region_names"]])[data["regions"]]
+        for region, gain in UNSHADED.items():
+            gains[names == region] = gain
+    return gains
 
 
 def _material(name: str, roughness: float, *, has_colors: bool):
