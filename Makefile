@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 BLENDER_VENV ?= .venv-bpy
+PYTHON_NEWEST ?= python3.13
 
-.PHONY: demo test lint format bench bench-blender addon env env-dev env-bpy system soak clean
+.PHONY: demo test lint format bench bench-blender addon env env-dev env-bpy env-bpy-newest system soak clean
 
 demo: env
 	$(BIN)/emorig demo --out $(OUT)
@@ -51,7 +52,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BLENDER_VENV) build dist demo
+	rm -rf $(VENV) $(BLENDER_VENV) $(BLENDER_VENV)-newest build dist demo
 
 env-bpy: $(BLENDER_VENV)/.installed
 
@@ -59,4 +60,12 @@ env-bpy: $(BLENDER_VENV)/.installed
 $(BLENDER_VENV)/.installed:
 	$(PYTHON) -m venv $(BLENDER_VENV)
 	$(BLENDER_VENV)/bin/python -m pip install --quiet "bpy==4.5.*" "numpy<2" pyzmq msgpack
+	touch $@
+
+env-bpy-newest: $(BLENDER_VENV)-newest/.installed
+
+# The newest Blender as a Python package, for the soak tests; it comes for Python 3.13 alone.
+$(BLENDER_VENV)-newest/.installed:
+	$(PYTHON_NEWEST) -m venv $(BLENDER_VENV)-newest
+	$(BLENDER_VENV)-newest/bin/python -m pip install --quiet "bpy==5.2.*" numpy pyzmq msgpack
 	touch $@

@@ -98,7 +98,7 @@ class Session:
         self._process: BackendProcess | None = None
         self._started_at = self._retry_at = self._lost_since = 0.0
         self._stale_server = ""
-        self._is_open = False
+        self._is_open = self._runs_already = False
         self._failures: list[Failed] = []
         self._device = ""
         self.job: Job | None = None
@@ -159,7 +159,7 @@ class Session:
         if self._state in {State.STARTING, State.READY, State.LOST}:
             return
         self.detail, self._started_at, self._is_open = "", time.monotonic(), False
-        self._client = self._make_client(choice)
+        self._client, self._runs_already = self._make_client(choice), choice.runs_already
         try:
             self._client.open()
             self._is_open = True
@@ -289,6 +289,8 @@ class Session:
 
     def _lose(self, reason: str, now: float) -> list[object]:
         if self._state is State.STARTING:
+            if self._runs_already:
+                return self._end(reason)
             self._is_open = False
             return self._check_start(now)
         if self._state is not State.LOST:

@@ -56,6 +56,15 @@ def bpy_python() -> Path:
     return python
 
 
+@pytest.fixture(scope="session")
+def newest_bpy_python() -> Path:
+    """A Python that has the newest Blender as the package bpy; skips where there is none."""
+    python = Path(os.environ.get("EMORIG_NEWEST_BPY_PYTHON", f"{BLENDER_VENV}-newest/bin/python"))
+    if not python.is_file():
+        pytest.skip("no Python with the newest bpy package: run 'make env-bpy-newest' or set EMORIG_NEWEST_BPY_PYTHON")
+    return python
+
+
 @pytest.fixture
 def blender_environment(tmp_path: Path) -> dict[str, str]:
     """Variables for Blender: folders of its own, and a stand-in for the emorig program first on PATH."""

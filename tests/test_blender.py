@@ -39,6 +39,12 @@ def test_in_the_bpy_package(script, bpy_python, blender_environment, tmp_path):
     run_checks([str(bpy_python)], SCRIPTS / script, blender_environment, tmp_path)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("script", SCRIPT_NAMES)
+def test_in_the_newest_bpy_package(script, newest_bpy_python, blender_environment, tmp_path):
+    run_checks([str(newest_bpy_python)], SCRIPTS / script, blender_environment, tmp_path)
+
+
 def test_in_a_window(blender_program, blender_environment, tmp_path):
     if not (shutil.which("xvfb-run") and shutil.which("xauth")):
         pytest.skip("no virtual screen: xvfb-run or xauth is not installed")
