@@ -28,13 +28,13 @@ def frame_features(
     """Features (end - start, 28 * 12 + per_frame * 57) of the frames start to end, frame i at i / frame_rate s.
 
     mfcc (n, 12) at 100 Hz, speech (n, 57) at 50 Hz; per_frame rows of it are read at even steps from each frame on.
-    Before the beginning and after the end the first and last rows are held.
+    Speech may have no columns at all (n, 0). Before the beginning and after the end the first and last rows are held.
     """
     frames = np.arange(start, end) / frame_rate
     steps = np.arange(MFCC_STEPS) - MFCC_STEPS // 2
     heard = np.rint(frames * FEATURE_RATE).astype(int)[:, None] + steps
     moments = frames[:, None] + np.arange(per_frame) / (frame_rate * per_frame)
     rows = np.rint(moments * SPEECH_RATE).astype(int)
-    cepstral = mfcc[heard.clip(0, len(mfcc) - 1)].reshape(len(frames), -1)
-    said = speech[rows.clip(0, len(speech) - 1)].reshape(len(frames), -1)
+    cepstral = mfcc[heard.clip(0, len(mfcc) - 1)].reshape(len(frames), MFCC_STEPS * mfcc.shape[1])
+    said = speech[rows.clip(0, len(speech) - 1)].reshape(len(frames), per_frame * speech.shape[1])
     return np.concatenate([cepstral, said], axis=1).astype(np.float32)

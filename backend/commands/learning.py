@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from backend.commands import recorded
 from backend.errors import InputError
 
 train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
@@ -21,6 +22,7 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random; the same see
 def add_to(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     app.command()(prepare)
+    recorded.add_to(train)
     app.add_typer(train, name="train")
     app.add_typer(evaluate, name="evaluate")
 
@@ -122,47 +124,90 @@ def streaming(
 
 @train.command()
 def emospeaker(
-    corpus: Annotated[Path, typer.Option("--corpus", help="Folder that 'train synthesise' made.")],
-    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 excerpts.")] = 1500,
+    out: Annotated[Path, typer.Option("--out", help="Weights, FILE.safetensors; with --data their folder.")],
+    corpus: Annotated[Path | None, typer.Option("--corpus", help="Folder that 'train synthesise' made.")] = None,
+    data: recorded.SomeDataFolder = None,
+    without_au: Annotated[bool, typer.Option("--without-au", help="Ablation: no contrast of action units.")] = False,
+    features: Annotated[
+        Path | None, typer.Option(help="Ablation: KEY.npy of DeepSpeech or wav2vec in place of the decoupler.")
+    ] = None,
+    small: recorded.Small = False,
+    steps: recorded.Steps = None,
+    batch: recorded.Batch = None,
+    learning_rate: recorded.Rate = None,
+    accumulate: recorded.Accumulate = 1,
+    precision: recorded.Precision = "float32",
+    patience: recorded.Patience = None,
+    save_every: recorded.SaveEvery = None,
+    device: recorded.Device = "auto",
     seed: Seed = 0,
 ) -> None:
-    """Train EmoSpeaker's networks on a corpus, by step count; the shipped speech network feeds them."""
+    """Train EmoSpeaker's networks jointly: on a synthesised corpus, fed by the shipped speech network, or on clips."""
+    if data is not None and corpus is None:
+        from backend.training.emospeaker_recorded import train_emospeaker_recorded
+
+        recorded.run_recorded(
+            lambda settings, progress: train_emospeaker_recorded(
+                settings, without_au=without_au, features=features, progress=progress
+            ),
+            data, out, small=small, steps=steps, batch=batch, learning_rate=learning_rate, accumulation=accumulate,
+            precision=precision, patience=patience, save_every=save_every, device=device, seed=seed,
+        )  # fmt: skip
+        return
+    if corpus is None or data is not None:
+        raise InputError("Give either --corpus (what 'train synthesise' made) or --data (what 'prepare' made).")
     from backend.commands.console import progress_bar
     from backend.training.emospeaker import SHIPPED_PLAN, listen_to_corpus, train_emospeaker
 
     if out.suffix != ".safetensors":
         raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
-    plan = replace(SHIPPED_PLAN, steps=steps, seed=seed)
+    plan = replace(SHIPPED_PLAN, steps=SHIPPED_PLAN.steps if steps is None else steps, seed=seed)
     with progress_bar("shards heard") as heard:
         listen_to_corpus(corpus, seed=seed, progress=heard)
     with progress_bar("steps") as step:
-        train_emospeaker(corpus, out, plan=plan, progress=lambda done, _losses: step(done, steps))
+        train_emospeaker(corpus, out, plan=plan, progress=lambda done, _losses: step(done, plan.steps))
     print(out)
 
 
 @train.command()
 def refiner(
-    corpus: Annotated[Path, typer.Option("--corpus", help="Folder of made-up faces; what lacks is made there first.")],
-    out: Annotated[Path, typer.Option("--out", help="Weights to write, FILE.safetensors; a stopped run goes on.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights, FILE.safetensors; with --data their folder.")],
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="Folder of made-up faces; what lacks is made there first.")
+    ] = None,
+    data: recorded.SomeDataFolder = None,
     faces: Annotated[int, typer.Option(help="Made-up faces, eight frames each.")] = 400,
-    steps: Annotated[int, typer.Option(help="Steps of 8 squares.")] = 1500,
+    small: recorded.Small = False,
+    steps: recorded.Steps = None,
+    batch: recorded.Batch = None,
+    patience: recorded.Patience = None,
+    save_every: recorded.SaveEvery = None,
+    device: recorded.Device = "auto",
     seed: Seed = 0,
 ) -> None:
-    """Train the refiner of the portrait's mouth on made-up faces, by step count."""
-    from dataclasses import replace
+    """Train the refiner of the portrait's mouth on made-up faces or on recorded clips, by step count."""
+    if data is not None and corpus is None:
+        from backend.training.refiner_recorded import train_refiner_recorded
 
+        recorded.run_recorded(
+            lambda settings, progress: train_refiner_recorded(settings, progress=progress), data, out, small=small,
+            steps=steps, batch=batch, patience=patience, save_every=save_every, device=device, seed=seed,
+        )  # fmt: skip
+        return
+    if corpus is None or data is not None:
+        raise InputError("Give either --corpus (a folder for made-up faces) or --data (what 'prepare' made).")
     from backend.commands.console import progress_bar
     from backend.training.refiner import PLAN, train_refiner
 
     if out.suffix != ".safetensors":
         raise InputError(f"The weights should be a .safetensors file, got '{out.name}'.")
-    if steps < 1:
-        raise InputError(f"The steps should be at least 1, got {steps}.")
+    plan = replace(PLAN, steps=PLAN.steps if steps is None else steps, seed=seed)
+    if plan.steps < 1:
+        raise InputError(f"The steps should be at least 1, got {plan.steps}.")
     with progress_bar("shards, then steps") as step:
         train_refiner(
-            corpus, out, faces=faces, plan=replace(PLAN, steps=steps, seed=seed), making=step,
-            progress=lambda done, _losses: step(done, steps),
+            corpus, out, faces=faces, plan=plan, making=step,
+            progress=lambda done, _losses: step(done, plan.steps),
         )  # fmt: skip
     print(out)
 

@@ -51,7 +51,7 @@ def load_clip(path: Path, size: int, *, end: float | None = None) -> RealClip:
         )
     )
     coefficients = _at_times(tracked.coefficients, np.array(times))
-    portrait = _with_tracked_fit(analyse_portrait(first), coefficients, tracked.fit.camera)
+    portrait = with_tracked_fit(analyse_portrait(first), coefficients, tracked.fit.camera)
     return RealClip(path.stem, np.stack(frames), portrait, coefficients)
 
 
@@ -85,7 +85,7 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
     return image.copy() if size == len(image) else cv2.resize(image, (size, size), interpolation=method)
 
 
-def _with_tracked_fit(portrait: Portrait, coefficients: FaceCoefficients, camera) -> Portrait:
+def with_tracked_fit(portrait: Portrait, coefficients: FaceCoefficients, camera) -> Portrait:
     """The portrait on the tracked identity, expression and pose of frame 0: a picture alone tells them less well."""
     fit = FittedFace(
         identity=coefficients.identity,

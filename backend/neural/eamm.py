@@ -18,6 +18,7 @@ from backend.neural.crop import FaceCrop, face_crop
 from backend.neural.eamm_motion import eamm_poses, with_emotion
 from backend.portrait.analysis import Portrait
 from backend.portrait.plate import make_plate
+from bfm.coefficients import FaceCoefficients
 from bfm.sources.embedded import load_embedded_model
 from blender_addon.protocol.types import Waveform
 
@@ -115,12 +116,12 @@ def emotion_frames(video: Path, *, seed: int = 0) -> np.ndarray:
         landmarks = track.landmarks[min(int(time * track.frame_rate), len(track.landmarks) - 1)][index, :2]
         crop = crop or face_crop(landmarks)
         square = crop.cut(image, SIZE)
-        frames.append(_without_mouth(square, (landmarks - [crop.left, crop.top]) * (SIZE / crop.side), random))
+        frames.append(without_mouth(square, (landmarks - [crop.left, crop.top]) * (SIZE / crop.side), random))
     return np.stack(frames)
 
 
-def _without_mouth(image: np.ndarray, landmarks: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The picture (256, 256, 3) uint8 with lips and jaw under noise."""
+def without_mouth(image: np.ndarray, landmarks: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The picture (height, width, 3) uint8 with lips and jaw of its 68 landmarks (68, 2) under noise."""
     hidden = np.concatenate([landmarks[2:15], landmarks[[33]]])
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(hidden).astype(np.int32)), 1)
@@ -161,8 +162,11 @@ def _tracked_poses(video: Path) -> np.ndarray:
 
     if not video.is_file():
         raise InputError(f"There is no pose video '{video}': give the path of a video of a face.")
-    tracked = track_video(video)
-    shot = tracked.coefficients
+    return pose_rows(track_video(video).coefficients)
+
+
+def pose_rows(shot: FaceCoefficients) -> np.ndarray:
+    """Rows (n_frames, 6) of tracked coefficients as the pose tracker would give them."""
     rows = np.tile(POSE_AHEAD, (shot.n_frames, 1))
     rows[:, :3] += np.degrees(shot.rotation[:, [1, 0, 2]])
     moved = shot.translation - shot.translation[0]

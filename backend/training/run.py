@@ -115,7 +115,8 @@ class TrainingRun:
                 totals[name] = totals.get(name, 0.0) + float(value.detach()) / n_parts
         if not all(abs(value) < float("inf") for value in totals.values()):
             raise InputError(f"The losses of step {self.step} are not finite ({totals}): take a lower learning rate.")
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if self.options.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
         self.optimizer.step()
         self._follow()
         self.step += 1
@@ -129,7 +130,9 @@ class TrainingRun:
     def _step(self, losses: Losses) -> nn.Module:
         if self._shared is None:
             step = _Step(self.network, losses)
-            self._shared = DistributedDataParallel(step) if self.processes.world > 1 else step
+            self._shared = (
+                DistributedDataParallel(step, find_unused_parameters=True) if self.processes.world > 1 else step
+            )
         return self._shared
 
     def _alone_until(self, is_last: bool) -> contextlib.AbstractContextManager:

@@ -68,7 +68,8 @@ def adam_adversarial(network: nn.Module, plan: TrainingPlan) -> torch.optim.Opti
 class RunOptions:
     """What a plan does not say.
 
-    accumulation: batches whose gradients make one step. precision: autocast's type, None: float32 throughout.
+    clip: norm that gradients are brought down to, None: as they are. accumulation: batches whose gradients make one
+    step. precision: autocast's type, None: float32 throughout.
     held_out: the loss on what is not trained on, measured whenever weights are saved; after patience such checks
     without a lower one the run ends early. sample: a picture (H, W, 3) uint8 of what the network makes, kept then, too.
     logs: TensorBoard's events are written beside the weights. stored: the type in which weights are written.
@@ -76,6 +77,7 @@ class RunOptions:
 
     optimizer: MakeOptimizer = adamw
     schedule: Schedule = learning_rate
+    clip: float | None = 1.0
     accumulation: int = 1
     precision: torch.dtype | None = None
     held_out: Callable[[], float] | None = None

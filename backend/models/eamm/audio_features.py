@@ -14,13 +14,20 @@ from backend.models.state_names import UNUSED
 
 @dataclass(frozen=True)
 class AudioFeaturesConfig:
-    """Sizes of the published network; audio_weight is what its demonstration multiplies the sound's code by."""
+    """Sizes of the published network; audio_weight is what its demonstration multiplies the sound's code by.
+
+    Pictures are 2^image_blocks pixels wide, the maps that come out 4 * 2^(number of decoder_widths).
+    """
 
     audio_weight: float = 1.6
     code: int = 256
     image_code: int = 512
     n_layers: int = 3
     out_channels: int = 35
+    image_blocks: int = 8
+    image_width: int = 4
+    sound_width: int = 64
+    decoder_widths: tuple[int, ...] = (256, 128, 128, 128)
 
 
 class AudioFeatures(nn.Module):
@@ -29,33 +36,45 @@ class AudioFeatures(nn.Module):
     def __init__(self, config: AudioFeaturesConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AudioFeaturesConfig()
-        widths = [3, *(4 * 2**i for i in range(8))]
+        widths = [3, *(config.image_width * 2**i for i in range(config.image_blocks))]
+        assert widths[-1] == config.image_code
+        sound = config.sound_width
         self.image = nn.Sequential(*(DownBlock(2, a, b) for a, b in itertools.pairwise(widths)))
         self.sound = nn.Sequential(
-            _conv(1, 64), _conv(64, 128), nn.MaxPool2d(3, (1, 2)),
-            _conv(128, 256), _conv(256, 256), _conv(256, 512), nn.MaxPool2d(3, 2),
+            _conv(1, sound), _conv(sound, 2 * sound), nn.MaxPool2d(3, (1, 2)),
+            _conv(2 * sound, 4 * sound), _conv(4 * sound, 4 * sound), _conv(4 * sound, 8 * sound), nn.MaxPool2d(3, 2),
         )  # fmt: skip
-        self.sound_code = nn.Sequential(nn.Linear(512 * 24, 2048), nn.ReLU(), nn.Linear(2048, config.code), nn.ReLU())
+        self.sound_code = nn.Sequential(
+            nn.Linear(8 * sound * 24, 32 * sound), nn.ReLU(), nn.Linear(32 * sound, config.code), nn.ReLU()
+        )
         self.pose = nn.Sequential(nn.Linear(6, 128), nn.ReLU(), nn.Linear(128, config.code), nn.ReLU())
         self.recurrent = nn.LSTM(config.image_code + 2 * config.code, config.code, config.n_layers, batch_first=True)
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(itertools.pairwise((config.code, *config.decoder_widths))):
+            layers += [nn.ConvTranspose2d(a, b, 4 if i else 6, 2, 1), nn.BatchNorm2d(b), nn.ReLU()]
         self.decoder = nn.Sequential(
-            nn.ConvTranspose2d(config.code, 256, 6, 2, 1), nn.BatchNorm2d(256), nn.ReLU(),
-            nn.ConvTranspose2d(256, 128, 4, 2, 1), nn.BatchNorm2d(128), nn.ReLU(),
-            nn.ConvTranspose2d(128, 128, 4, 2, 1), nn.BatchNorm2d(128), nn.ReLU(),
-            nn.ConvTranspose2d(128, 128, 4, 2, 1), nn.BatchNorm2d(128), nn.ReLU(),
-            nn.ConvTranspose2d(128, config.out_channels, 4, 2, 1),
-        )  # fmt: skip
+            *layers, nn.ConvTranspose2d(config.decoder_widths[-1], config.out_channels, 4, 2, 1)
+        )
 
     def forward(self, image: Tensor, mfcc: Tensor, pose: Tensor) -> Tensor:
         """Feature maps (B, T, 35, 64, 64) of an image (B, 3, 256, 256) RGB 0-1, MFCC windows (B, T, 28, 12) and poses
         (B, T, 6): three angles in degrees, scale, and two translations in pixels of the pose tracker.
         """
-        n_batch, n_frames = mfcc.shape[:2]
-        face = self.image(image).flatten(1)[:, None].expand(-1, n_frames, -1)
-        sound = self.sound_code(self.sound(mfcc.flatten(0, 1)[:, None]).flatten(1)) * self.config.audio_weight
-        codes = torch.cat([face, sound.unflatten(0, (n_batch, n_frames)), self.pose(pose)], dim=-1)
-        states = self.recurrent(codes)[0]
-        return self.decoder(states.flatten(0, 1)[:, :, None, None]).unflatten(0, (n_batch, n_frames))
+        return self.decode(self.face_code(image, mfcc.shape[1]), self.sound_codes(mfcc), pose)
+
+    def face_code(self, image: Tensor, n_frames: int) -> Tensor:
+        """Codes (B, n_frames, image_code) of an image (B, 3, H, H), the same for every frame."""
+        return self.image(image).flatten(1)[:, None].expand(-1, n_frames, -1)
+
+    def sound_codes(self, mfcc: Tensor) -> Tensor:
+        """Codes (B, T, code) of MFCC windows (B, T, 28, 12)."""
+        code = self.sound_code(self.sound(mfcc.flatten(0, 1)[:, None]).flatten(1)) * self.config.audio_weight
+        return code.unflatten(0, mfcc.shape[:2])
+
+    def decode(self, face: Tensor, sound: Tensor, pose: Tensor) -> Tensor:
+        """Feature maps (B, T, 35, h, h) of codes of face and sound (B, T, …) and poses (B, T, 6)."""
+        states = self.recurrent(torch.cat([face, sound, self.pose(pose)], dim=-1))[0]
+        return self.decoder(states.flatten(0, 1)[:, :, None, None]).unflatten(0, sound.shape[:2])
 
 
 def _conv(in_channels: int, out_channels: int) -> nn.Sequential:

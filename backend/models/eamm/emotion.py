@@ -21,7 +21,7 @@ DISPLACED = (1, 4, 6)
 
 @dataclass(frozen=True)
 class EmotionConfig:
-    """Sizes of the published network."""
+    """Sizes of the published network; displaced: the key points that the first displacements move."""
 
     n_keypoints: int = 10
     width: int = 32
@@ -30,6 +30,7 @@ class EmotionConfig:
     step: int = 4
     n_emotions: int = 8
     n_displaced: int = 4
+    displaced: tuple[int, ...] = DISPLACED
 
 
 def positional_encoding(points: Tensor) -> Tensor:

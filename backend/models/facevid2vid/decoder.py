@@ -28,17 +28,17 @@ class AdaptiveNorm(nn.Module):
 class AdaptiveBlock(nn.Module):
     """A residual block of two convolutions behind adaptive norms; where channels change, the skip is one as well."""
 
-    def __init__(self, in_channels: int, out_channels: int, guide_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, guide_channels: int, hidden: int = 128) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
         self.conv_0 = spectral_norm(nn.Conv2d(in_channels, middle, 3, padding=1))
         self.conv_1 = spectral_norm(nn.Conv2d(middle, out_channels, 3, padding=1))
-        self.norm_0 = AdaptiveNorm(in_channels, guide_channels)
-        self.norm_1 = AdaptiveNorm(middle, guide_channels)
+        self.norm_0 = AdaptiveNorm(in_channels, guide_channels, hidden)
+        self.norm_1 = AdaptiveNorm(middle, guide_channels, hidden)
         self.changes_width = in_channels != out_channels
         if self.changes_width:
             self.conv_skip = spectral_norm(nn.Conv2d(in_channels, out_channels, 1, bias=False))
-            self.norm_skip = AdaptiveNorm(in_channels, guide_channels)
+            self.norm_skip = AdaptiveNorm(in_channels, guide_channels, hidden)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, C, H, W) by a guide (B, G, h, w) to (B, C', H, W)."""
@@ -50,16 +50,19 @@ class AdaptiveBlock(nn.Module):
 class AdaptiveDecoder(nn.Module):
     """Warped features (B, 256, H, W) to images (B, 3, 4 H, 4 W) RGB 0-1, guided by the same features throughout."""
 
-    def __init__(self, in_channels: int = 256, n_middle: int = 6) -> None:
+    def __init__(self, in_channels: int = 256, n_middle: int = 6, last: int = 64, hidden: int = 128) -> None:
         super().__init__()
         width = 2 * in_channels
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
-        self.middle = nn.ModuleList(AdaptiveBlock(width, width, in_channels) for _ in range(n_middle))
+        self.middle = nn.ModuleList(AdaptiveBlock(width, width, in_channels, hidden) for _ in range(n_middle))
         self.enlarge = nn.Upsample(scale_factor=2.0, mode="nearest")
         self.up = nn.ModuleList(
-            [AdaptiveBlock(width, in_channels, in_channels), AdaptiveBlock(in_channels, 64, in_channels)]
+            [
+                AdaptiveBlock(width, in_channels, in_channels, hidden),
+                AdaptiveBlock(in_channels, last, in_channels, hidden),
+            ]
         )
-        self.last = nn.Conv2d(64, 3, 3, padding=1)
+        self.last = nn.Conv2d(last, 3, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.first(features)

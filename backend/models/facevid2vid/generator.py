@@ -22,6 +22,9 @@ class GeneratorConfig:
     volume_channels: int = 32
     depth: int = 16
     n_residual: int = 6
+    decoder_middle: int = 6
+    decoder_last: int = 64
+    decoder_hidden: int = 128
     motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
 
 
@@ -50,7 +53,9 @@ class Generator(nn.Module):
         self.motion = DenseMotion(config.motion)
         self.flatten = ConvBlock(2, flat, encoded, activation=nn.LeakyReLU())
         self.mix = nn.Conv2d(encoded, encoded, 1)
-        self.decoder = AdaptiveDecoder(encoded)
+        self.decoder = AdaptiveDecoder(
+            encoded, config.decoder_middle, last=config.decoder_last, hidden=config.decoder_hidden
+        )
 
     def encode(self, image: Tensor) -> SourceFeatures:
         """The features of source images (B, 3, H, W) RGB 0-1, H and W multiples of 128."""

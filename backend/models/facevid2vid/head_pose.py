@@ -75,22 +75,32 @@ def motion_heads(features: int, n_keypoints: int) -> nn.ModuleDict:
     return nn.ModuleDict({name: nn.Linear(features, n) for name, n in sizes.items()})
 
 
+@dataclass(frozen=True)
+class HeadPoseConfig:
+    """Sizes of the published network."""
+
+    n_keypoints: int = 15
+    width: int = 64
+
+
 class HeadPoseEstimator(nn.Module):
     """A ResNet that reads head pose and deformation off an image; training uses it, inference from coefficients not."""
 
-    def __init__(self, n_keypoints: int = 15) -> None:
+    def __init__(self, config: HeadPoseConfig | None = None) -> None:
         super().__init__()
-        self.stem = _conv(3, 64, 7, stride=2)
+        self.config = config = config or HeadPoseConfig()
+        self.stem = _conv(3, config.width, 7, stride=2)
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.stages = nn.ModuleList()
-        channels = 64
-        for width, n_blocks in ((256, 3), (512, 3), (1024, 5), (2048, 2)):
+        channels = config.width
+        for stage, n_blocks in enumerate((3, 3, 5, 2)):
+            width = config.width * 2 ** (stage + 2)
             widen = _conv(channels, width, 1)
-            first = [Bottleneck(width, width // 4, width, stride=2, bias=True, projects=True)] if channels > 64 else []
+            first = [Bottleneck(width, width // 4, width, stride=2, bias=True, projects=True)] if stage else []
             rest = [Bottleneck(width, width // 4, width, bias=True) for _ in range(n_blocks)]
             self.stages.append(nn.Sequential(widen, *first, *rest))
             channels = width
-        self.heads = motion_heads(channels, n_keypoints)
+        self.heads = motion_heads(channels, config.n_keypoints)
 
     def forward(self, image: Tensor) -> HeadMotion:
         """The head motion of images (B, 3, H, W) RGB 0-1."""

@@ -1,0 +1,113 @@
+"""What trainers take from prepared clips: pictures, head poses, sound, and who is meant by a speaker's own face."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.datasets.access import PreparedData
+from backend.datasets.clip import PreparedClip
+from backend.datasets.layouts import NEUTRAL
+from backend.datasets.splits import TEST, TRAIN
+from backend.errors import InputError
+from bfm.camera import rotation_matrix
+
+FRAME_RATE = 25.0  # Hz that the papers' networks work at
+_FLIP = np.diag([1.0, -1.0, -1.0])  # the face model's axes (y up, z to the camera) to pictures' (y down, z away)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Prepared clips to train on, and those kept from training where the split has any."""
+
+    train: PreparedData
+    test: PreparedData | None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What of the data goes into the weights' metadata: a hash of the clips' places and how many there are."""
+        digest = hashlib.sha256(repr([(p.key, p.shard, p.start, p.stop) for p in self.train.places]).encode())
+        card = self.train.card()
+        named = json.dumps({name: card.get(name) for name in ("layout", "split", "seed", "size", "frame_rate")})
+        return {"data": named, "data_clips": str(len(self.train)), "data_sha256": digest.hexdigest()}
+
+
+def open_recordings(folder: Path) -> Recordings:
+    """The clips of a folder that 'emorig prepare' made. Raises InputError, also for another rate than 25 per second."""
+    train = PreparedData(folder, TRAIN)
+    rate = train.card().get("frame_rate")
+    if rate != FRAME_RATE:
+        raise InputError(f"These networks work at 25 frames per second, the data has {rate}: prepare with --fps 25.")
+    has_test = any(Path(folder).glob(f"{TEST}-*.tar"))
+    return Recordings(train, PreparedData(folder, TEST) if has_test else None)
+
+
+def picture(clip: PreparedClip, index: int, size: int) -> np.ndarray:
+    """Frame index of a clip (size, size, 3) uint8 RGB."""
+    image = clip.image(index)
+    if len(image) == size:
+        return np.ascontiguousarray(image)
+    method = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=method)
+
+
+def picture_landmarks(clip: PreparedClip, index: int, size: int) -> np.ndarray:
+    """Landmarks (478, 2) of frame index in pixels of its picture at a size."""
+    scale = size / float(clip.image(index).shape[0])
+    return clip.landmarks[index, :, :2] * scale
+
+
+def as_tensor(images: list[np.ndarray] | np.ndarray) -> Tensor:
+    """Images (n, H, W, 3) uint8 as (n, 3, H, W) float32 0-1."""
+    stacked = np.ascontiguousarray(np.stack(list(images)).transpose(0, 3, 1, 2))
+    return torch.from_numpy(stacked).float() / 255.0
+
+
+def as_images(tensor: Tensor) -> np.ndarray:
+    """Images (n, H, W, 3) uint8 of (n, 3, H, W) 0-1."""
+    values = tensor.detach().float().clamp(0.0, 1.0).cpu().numpy().transpose(0, 2, 3, 1)
+    return np.round(values * 255.0).astype(np.uint8)
+
+
+def head_angles(rotation: np.ndarray) -> np.ndarray:
+    """Yaw, pitch and roll (n, 3) in degrees, as face-vid2vid composes them in pictures' axes (R_x R_y R_z), of the
+    face model's rotations (n, 3) in radians.
+    """
+    matrix = _FLIP @ rotation_matrix(rotation) @ _FLIP
+    yaw = np.arcsin(np.clip(matrix[:, 0, 2], -1.0, 1.0))
+    pitch = np.arctan2(-matrix[:, 1, 2], matrix[:, 2, 2])
+    roll = np.arctan2(-matrix[:, 0, 1], matrix[:, 0, 0])
+    return np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A speaker's own face: mean identity (80,), texture (80,) and expression (64,) of the neutral clips, of all clips
+    where there is no neutral one.
+    """
+
+    identity: np.ndarray
+    texture: np.ndarray
+    expression: np.ndarray
+    is_neutral: bool
+
+
+def rest_faces(data: PreparedData) -> dict[str, Rest]:
+    """Every speaker's own face by name."""
+    neutral: dict[str, list[tuple[np.ndarray, ...]]] = {}
+    any_: dict[str, list[tuple[np.ndarray, ...]]] = {}
+    for label, face in data.faces():
+        any_.setdefault(label["speaker"], []).append(face)
+        if label["emotion"] == NEUTRAL:
+            neutral.setdefault(label["speaker"], []).append(face)
+    return {
+        speaker: Rest(*(np.mean(part, axis=0) for part in zip(*neutral.get(speaker, faces))), speaker in neutral)
+        for speaker, faces in any_.items()
+    }
