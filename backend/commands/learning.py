@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from backend.commands import recorded
+from backend.commands import judging, recorded
 from backend.errors import InputError
 
 train = typer.Typer(no_args_is_help=True, help="Make the training corpus and train the networks.")
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     app.command()(prepare)
     recorded.add_to(train)
+    judging.add_to(evaluate)
     app.add_typer(train, name="train")
     app.add_typer(evaluate, name="evaluate")
 

@@ -35,29 +35,32 @@ def estimate_offset(tracked: np.ndarray, predicted: np.ndarray, frame_rate: floa
     tracked (n,), predicted (m,): openings at one frame rate. Correlation of what overlaps at lags up to FURTHEST,
     each lag needing half of the shorter series.
     """
-    finest = round(1 / (STEP * frame_rate) + 0.5)
-    tracked, predicted = (_finer(values, finest) for values in (tracked, predicted))
-    rate = frame_rate * finest
-    most = round(FURTHEST * rate)
+    times = np.arange(len(tracked)) / frame_rate
     least = max(8, min(len(tracked), len(predicted)) // 2)
-    scores = {lag: _correlation(tracked, predicted, lag, least) for lag in range(-most, most + 1)}
-    best = max(scores, key=scores.get)
-    if scores[best] < LEAST_CORRELATION:
-        return 0.0, 0.0
-    return best / rate, scores[best]
+    lag, likeness = best_lag(times, tracked, predicted, frame_rate, least=least)
+    return (lag, likeness) if likeness >= LEAST_CORRELATION else (0.0, 0.0)
 
 
-def _finer(values: np.ndarray, times: int) -> np.ndarray:
-    """The series at a multiple of its rate."""
-    return np.interp(np.arange((len(values) - 1) * times + 1) / times, np.arange(len(values)), values)
+def best_lag(
+    times: np.ndarray, tracked: np.ndarray, predicted: np.ndarray, rate: float, *, least: int = 20
+) -> tuple[float, float]:
+    """The lag in seconds at which a predicted series (m,) at a rate suits a tracked one (n,) at times best, and the
+    correlation there; lags at which fewer than least of the times are known by both count as 0.
+    """
+    lags = np.round(np.arange(-FURTHEST, FURTHEST + STEP / 2, STEP), 6)
+    likeness = [correlation(times, tracked, predicted, rate, lag, least=least) for lag in lags]
+    best = int(np.argmax(likeness))
+    return float(lags[best]), likeness[best]
 
 
-def _correlation(tracked: np.ndarray, predicted: np.ndarray, lag: int, least: int) -> float:
-    """Pearson r of tracked[i] with predicted[i + lag], -1 where they overlap by less than least."""
-    start, stop = max(0, -lag), min(len(tracked), len(predicted) - lag)
-    if stop - start < least:
-        return -1.0
-    a, b = tracked[start:stop], predicted[start + lag : stop + lag]
-    if a.std() < 1e-9 or b.std() < 1e-9:
-        return -1.0
-    return float(np.corrcoef(a, b)[0, 1])
+def correlation(
+    times: np.ndarray, tracked: np.ndarray, predicted: np.ndarray, rate: float, lag: float, *, least: int = 20
+) -> float:
+    """Pearson r of a tracked series (n,) at times with a predicted one (m,) at a rate, read lag seconds later; 0 where
+    fewer than least of the times are known by both (NaN: not tracked) or one of them is constant.
+    """
+    moved = np.interp(times + lag, np.arange(len(predicted)) / rate, predicted, left=np.nan, right=np.nan)
+    usable = np.isfinite(moved) & np.isfinite(tracked)
+    if usable.sum() < least or moved[usable].std() < 1e-9 or tracked[usable].std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(moved[usable], tracked[usable])[0, 1])

@@ -10,12 +10,12 @@ import numpy as np
 from blender_addon.protocol.types import Phone
 
 from ..audio.phones import BILABIALS, LABIODENTALS, SILENCE
+from ..datasets import offset
 
 FRAME_RATE = 60.0  # Hz
 REACH = 0.03  # seconds between a closure and its phone
 LONGEST_CLOSURE = 0.25  # seconds; longer is a mouth that hangs shut
 SHUT_SHARE = 0.15  # of the 90th percentile of the opening in speech
-LAGS = np.arange(-0.4, 0.4001, 0.02)  # seconds that sound and picture of a file may differ by
 INNER_LIPS = ((13, 14), (312, 317), (82, 87), (311, 402), (81, 178))  # of the 478 landmarks, upper and lower
 CORNERS, JAW = (61, 291), (1, 152)
 
@@ -110,17 +110,12 @@ def track_clip(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def correlation(times: np.ndarray, real: np.ndarray, predicted: np.ndarray, lag: float) -> float:
     """Pearson r of a tracked series (n,) at times with a predicted one at FRAME_RATE moved by lag seconds."""
-    own = np.arange(len(predicted)) / FRAME_RATE
-    moved = np.interp(times + lag, own, predicted, left=np.nan, right=np.nan)
-    usable = np.isfinite(moved) & np.isfinite(real)
-    if usable.sum() < 20 or moved[usable].std() < 1e-9:
-        return 0.0
-    return float(np.corrcoef(moved[usable], real[usable])[0, 1])
+    return offset.correlation(times, real, predicted, FRAME_RATE, lag)
 
 
 def best_lag(times: np.ndarray, real: np.ndarray, predicted: np.ndarray) -> float:
     """The lag in seconds, within 0.4 s, at which a predicted opening suits the tracked one (n,) best."""
-    return float(max(LAGS, key=lambda shift: correlation(times, real, predicted, shift)))
+    return offset.best_lag(times, real, predicted, FRAME_RATE)[0]
 
 
 def third_difference(times: np.ndarray, series: np.ndarray) -> float:
