@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ LIMIT_SECONDS = 90
 SCRIPT_NAMES = ("character.py", "places.py", "shot.py")
 
 
-def run_checks(command: list[str], script: Path, environment: dict[str, str], folder: Path) -> None:
+def run_checks(
+    command: list[str], script: Path, environment: dict[str, str], folder: Path, *, limit: float = LIMIT_SECONDS
+) -> None:
     """Runs a script of checks and expects each of them to say that it passed."""
     run = subprocess.run(
-        [*command, str(script)], env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, cwd=folder
+        [*command, str(script)], env=environment, capture_output=True, text=True, timeout=limit, cwd=folder
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     checks = sum(line.startswith("def check_") for line in script.read_text(encoding="utf-8").splitlines())
@@ -43,6 +46,15 @@ def test_in_the_bpy_package(script, bpy_python, blender_environment, tmp_path):
 @pytest.mark.parametrize("script", SCRIPT_NAMES)
 def test_in_the_newest_bpy_package(script, newest_bpy_python, blender_environment, tmp_path):
     run_checks([str(newest_bpy_python)], SCRIPTS / script, blender_environment, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("package", ["bpy_python", "newest_bpy_python"])
+def test_against_the_real_backend(package, request, blender_environment, tmp_path):
+    python = request.getfixturevalue(package)
+    program = tmp_path / "bin" / "emorig"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{SCRIPTS.parents[1]}" exec "{sys.executable}" -m backend "$@"\n')
+    run_checks([str(python)], SCRIPTS / "real.py", blender_environment, tmp_path, limit=300)
 
 
 def test_in_a_window(blender_program, blender_environment, tmp_path):
