@@ -31,7 +31,7 @@ EMOTION_ICONS = {
     "surprised": icon("SEQUENCE_COLOR_02", "STRIP_COLOR_02", "DOT"),
 }
 EMOTION_ITEMS = [
-    (label, label.capitalize(), f"Expression: {label}", EMOTION_ICONS[label], number)
+    (label, label.capitalize(), "The face shows this emotion", EMOTION_ICONS[label], number)
     for number, label in enumerate(LABELS)
 ]
 FOOTAGE_ITEMS = [
@@ -136,8 +136,7 @@ class EmoRigLayers(bpy.types.PropertyGroup):
         }
         | {
             f"mute_{layer}": BoolProperty(
-                name=f"Mute {layer.capitalize()}", description=f"Leave out: {LAYER_HELP[layer].lower()}",
-                update=_layers_changed,
+                name=f"Mute {layer.capitalize()}", description="Leave this layer out", update=_layers_changed,
             )
             for layer in LAYERS
         }

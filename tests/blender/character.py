@@ -326,6 +326,30 @@ def check_panels_draw_on_paper():
     scene.emorig.targets.clear()
 
 
+def check_every_tooltip_has_its_translation():
+    """Of properties, of the choices of lists and of buttons, in every language; formats keep their own names."""
+    from blender_addon import batch, preferences, properties
+    from blender_addon.translations import LOCALES, translations
+
+    groups = (*properties.CLASSES, *preferences.CLASSES, batch.EmoRigLine, batch.EmoRigBatch)
+    operators = [getattr(bpy.ops.emorig, name).get_rna_type() for name in dir(bpy.ops.emorig)]
+    inner = {"curves_path", "rendered_path", "applied", "active", "active_row", "active_target", "active_key"}
+    inner |= {"lines", "rows", "audio_seconds", "name", "rna_type"}
+    told = {operator.description: operator.identifier for operator in operators}
+    for kind in (*(cls.bl_rna for cls in groups), *operators):
+        for prop in kind.properties:
+            if prop.identifier in inner or prop.identifier.startswith("bl_"):
+                continue
+            told[prop.description] = f"{kind.identifier}.{prop.identifier}"
+            if prop.type == "ENUM" and kind.identifier != "EMORIG_OT_export_curves":
+                told |= {item.description: f"{prop.identifier} {item.identifier}" for item in prop.enum_items}
+    assert len(told) > 90, told
+    for names in LOCALES.values():
+        texts = translations()[names[0]]
+        missing = {text: where for text, where in told.items() if ("*", text) not in texts}
+        assert not missing, (names[0], missing)
+
+
 if __name__ == "__main__":
     with registered():
         for name, check in list(globals().items()):
