@@ -12,12 +12,13 @@ import torch
 
 from backend.errors import InputError
 from backend.evaluation import video as videos
-from backend.evaluation.emotion_units import EMOTION_UNITS, emotion_accuracy, named_emotions
+from backend.evaluation.emotion_units import emotion_accuracy, named_emotions
 from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
 from backend.evaluation.sound_sync import SoundSync, face_crops
 from backend.evaluation.video import SeenVideo, compare_videos, identity_similarity, paired_videos
 from backend.evaluation.video_report import markdown, measure_folders
 from backend.models.inception import InceptionV3
+from bfm.facs import EMOTION_AUS
 from blender_addon.protocol.types import Waveform
 
 NAMES = tuple(f"AU{u}" for u in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
@@ -67,10 +68,10 @@ def test_inception_has_the_published_names_and_features(tmp_path):
         InceptionFeatures(tmp_path / "other.pth")
 
 
-@pytest.mark.parametrize("emotion", EMOTION_UNITS)
+@pytest.mark.parametrize("emotion", EMOTION_AUS)
 def test_the_units_of_an_emotion_name_it(emotion):
     units = np.zeros((4, len(NAMES)), np.float32)
-    for unit in EMOTION_UNITS[emotion]:
+    for unit in EMOTION_AUS[emotion]:
         units[:3, NAMES.index(f"AU{unit}")] = 0.6
     assert named_emotions(units, NAMES) == [emotion] * 3 + ["neutral"]
     assert emotion_accuracy(units, NAMES, emotion) == 0.75

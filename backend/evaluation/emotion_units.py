@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Feng et al., Table II; contempt, disgusted and fear as the project extends it (FACS: Ekman & Friesen 1978).
-EMOTION_UNITS = {
-    "angry": (4, 5, 7, 23), "contempt": (12, 14), "disgusted": (9, 10, 17), "fear": (1, 2, 4, 5, 7, 20, 25),
-    "happy": (6, 12, 25), "sad": (1, 4, 15), "surprised": (1, 2, 5, 26),
-}  # fmt: skip
+from bfm.facs import EMOTION_AUS
+
 CALM = 0.08
 """Mean intensity of an emotion's units below which a face counts as neutral."""
 NEUTRAL = "neutral"
@@ -19,7 +16,7 @@ def emotion_scores(units: np.ndarray, names: tuple[str, ...]) -> dict[str, np.nd
     place = {int(name.removeprefix("AU").lstrip("0") or 0): i for i, name in enumerate(names)}
     size = np.linalg.norm(units, axis=1) + 1e-6
     scores = {}
-    for emotion, wanted in EMOTION_UNITS.items():
+    for emotion, wanted in EMOTION_AUS.items():
         rows = [place[unit] for unit in wanted if unit in place]
         scores[emotion] = units[:, rows].sum(1) / (np.sqrt(len(rows)) * size)
     return scores
@@ -33,7 +30,7 @@ def named_emotions(units: np.ndarray, names: tuple[str, ...]) -> list[str]:
     place = {int(name.removeprefix("AU").lstrip("0") or 0): i for i, name in enumerate(names)}
     found = []
     for row, index in zip(units, best):
-        wanted = [place[unit] for unit in EMOTION_UNITS[labels[index]] if unit in place]
+        wanted = [place[unit] for unit in EMOTION_AUS[labels[index]] if unit in place]
         found.append(labels[index] if row[wanted].mean() >= CALM else NEUTRAL)
     return found
 

@@ -1,0 +1,143 @@
+"""'emorig evaluate selfdrive': every method on every clip, their means as Markdown and JSON, and the videos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from backend.checkpoints.store import MissingWeightsError
+from backend.errors import InputError
+from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
+from backend.evaluation.selfdrive import drive_clip, load_driven, warp_methods
+from backend.evaluation.sound_sync import SoundSync
+from backend.evaluation.video import FRAME_RATE, VideoScores
+from backend.evaluation.video_report import COLUMNS, INCEPTION_WEIGHTS, SOURCES, mean_scores, write_text
+from backend.native_logs import held_back
+
+FORMAT = "emorig-selfdrive"
+
+
+def measure_clips(
+    clips: list[Path],
+    *,
+    size: int,
+    networks: Path | None = None,
+    label: str | None = None,
+    inception: Path | None = None,
+    videos: Path | None = None,
+    progress=None,
+) -> dict:
+    """Measures all methods on the clips: a document with rows by method and clip, means, notes and passed-over clips.
+
+    videos: a folder for METHOD/CLIP.mp4. Raises InputError where nothing can be measured.
+    """
+    from backend.evaluation.selfdrive_networks import trained_methods
+
+    methods = warp_methods(size)
+    if networks is not None:
+        methods |= trained_methods(networks, size)
+    features = None if inception is None else InceptionFeatures(inception)
+    notes, sync = [], None
+    try:
+        sync = SoundSync.installed()
+    except MissingWeightsError:
+        notes.append("SyncNet was not measured: its weights are not here ('emorig weights fetch syncnet').")
+    if features is None:
+        notes.append(f"FID was not measured: give the public weights {INCEPTION_WEIGHTS} by --inception.")
+    rows: dict[str, dict[str, VideoScores]] = {name: {} for name in methods}
+    seen: dict[str, Gaussian] = {}
+    passed_over: dict[str, str] = {}
+    for number, path in enumerate(clips):
+        try:
+            with held_back():
+                clip = load_driven(path, size=size, label=label)
+        except InputError as error:
+            passed_over[path.name] = str(error)
+            continue
+        if features is not None:
+            seen.setdefault("real", Gaussian(features.n_features)).add(features(clip.real.frames))
+        for name, scores, frames in drive_clip(clip, methods, sync=sync):
+            if isinstance(scores, str):
+                passed_over[f"{path.name}, {name}"] = scores
+            else:
+                rows[name][path.stem] = scores
+            if features is not None:
+                seen.setdefault(name, Gaussian(features.n_features)).add(features(frames))
+            if videos is not None:
+                _write_video(videos / _file_name(name) / f"{path.stem}.mp4", frames, path)
+        if progress is not None:
+            progress(number + 1, len(clips))
+    rows = {name: scores for name, scores in rows.items() if scores}
+    if not rows:
+        raise InputError(f"No clip could be measured; the first reason: {next(iter(passed_over.values()))}")
+    fids = {name: frechet_distance(seen["real"], seen[name]) for name in rows if name in seen}
+    return {
+        "format": FORMAT, "version": 1, "size": size,
+        "clips": sorted({clip for scores in rows.values() for clip in scores}),
+        "methods": {
+            name: {
+                "mean": mean_scores(list(scores.values())), "fid": fids.get(name),
+                "rows": {clip: asdict(value) for clip, value in scores.items()},
+            }
+            for name, scores in rows.items()
+        },
+        "notes": notes, "passed_over": passed_over,
+    }  # fmt: skip
+
+
+def _file_name(method: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in method).strip("_")
+
+
+def _write_video(path: Path, frames: np.ndarray, sound: Path) -> None:
+    from backend.video import VideoWriter
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = frames.shape[1:3]
+    with VideoWriter(
+        path, width=width, height=height, frame_rate=FRAME_RATE, audio=sound, start=0.0, end=len(frames) / FRAME_RATE
+    ) as writer:
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame))
+
+
+def markdown(document: dict) -> str:
+    """The means by method as Markdown."""
+    means = {name: entry["mean"] for name, entry in document["methods"].items()}
+    columns = [name for name in COLUMNS if any(mean.get(name) is not None for mean in means.values())]
+    lines = [
+        f"{len(document['clips'])} clips ({', '.join(document['clips'])}), {document['size']} pixels: the first frame, "
+        "the clip's sound, its tracked pose and its labelled emotion. T: tracked, P: predicted.", "",
+        _row(["method", "FID", *(COLUMNS[name][0] for name in columns)]), _row(["---"] * (len(columns) + 2)),
+    ]  # fmt: skip
+    for name, entry in document["methods"].items():
+        fid = "" if entry["fid"] is None else f"{entry['fid']:.1f}"
+        mean = entry["mean"]
+        lines.append(_row([name, fid, *("" if mean[c] is None else COLUMNS[c][1].format(mean[c]) for c in columns)]))
+    lines += ["", *(f"Note: {note}" for note in document["notes"])]
+    lines += [f"Passed over: {name}: {reason}" for name, reason in document["passed_over"].items()]
+    return "\n".join([*lines, "", SOURCES])
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def report(clips: list[Path], *, size: int, out: Path | None, networks: Path | None, label: str | None,
+           inception: Path | None) -> None:  # fmt: skip
+    """Measures and prints; out: a folder for selfdrive.md, selfdrive.json and the videos. Raises InputError."""
+    from backend.commands.console import progress_bar
+
+    with progress_bar("clips") as step:
+        document = measure_clips(
+            clips, size=size, networks=networks, label=label, inception=inception,
+            videos=None if out is None else out / "videos", progress=step,
+        )  # fmt: skip
+    text = markdown(document)
+    print(text)
+    if out is not None:
+        write_text(out / "selfdrive.md", text)
+        write_text(out / "selfdrive.json", json.dumps(document, indent=1))
