@@ -14,7 +14,7 @@ import numpy as np
 
 from backend.curves.convert import coefficients_to_mapping
 from backend.errors import OutputError
-from backend.export.emorig_json import curves_to_json
+from backend.export.emorig_json import write_json
 from backend.provenance.label import Marking, provenance_record, shot_settings
 from bfm.coefficients import EXPRESSION_CHANNELS, FaceCoefficients
 from blender_addon.protocol.options import ShotOptions
@@ -51,7 +51,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
 def write_curves(path: Path, curves: AnimationCurves) -> None:
     """Writes curves.json at path."""
-    path.write_text(curves_to_json(curves), encoding="utf-8")
+    write_json(curves, path)
 
 
 def write_coefficients(path: Path, coefficients: FaceCoefficients) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from backend.errors import InputError
 from backend.inference.memory import NO_MEMORY, Memory
+from backend.native_memory import give_back
 from backend.provenance.label import Label, Marking, label_shot, sign_video
 from backend.renderers import Scene, check_renderer
 from blender_addon.protocol.options import TRANSPARENT, Script, ShotOptions
@@ -113,6 +114,7 @@ def run_shot(
     emotion = shot.emotion.sample(options.frame_rate, len(articulation.weights))
     displacement = displacement_of(shot.emotion, options.frame_rate, len(articulation.weights))
     performance = perform(articulation, emotion, options=options, displacement=displacement, memory=memory)
+    give_back()  # what the networks' passes over a long recording took
     coefficients = make_coefficients(performance, portrait)
     curves = curves_from_performance(performance, coefficients, articulation.phones)
     sink.curves(curves)

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.curves.assemble import assembled
 from backend.errors import InputError
-from backend.export.decimals import json_matrix
+from backend.export.decimals import json_rows
 from backend.export.names import canonical_names
 from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves
@@ -25,7 +25,7 @@ def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
         "numFrames": curves.n_frames,
         "facsNames": list(curves.names),
     }
-    text = json.dumps(fields)[:-1] + ', "weightMat": ' + json_matrix(curves.weights) + "}"
+    text = json.dumps(fields)[:-1] + ', "weightMat": ' + f"[{json_rows(curves.weights)}]}}"
     path.write_text(text, encoding="utf-8")
 
 

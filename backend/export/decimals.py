@@ -26,12 +26,14 @@ def fixed_rows(values: np.ndarray, digits: int, separator: str = ",") -> list[st
     return [template % tuple(row) for row in (np.asarray(values, np.float64) + 0.0).tolist()]
 
 
-def json_matrix(values: np.ndarray) -> str:
-    """A JSON array of rows for values (n_rows, n_columns), or of numbers for values (n,); exact for float32."""
-    values = np.asarray(values, np.float32)
-    if values.ndim == 1:
-        return f"[{shortest_rows(values[None])[0]}]"
-    return "[" + ",".join(f"[{row}]" for row in shortest_rows(values)) + "]"
+def json_numbers(values: np.ndarray) -> str:
+    """A JSON array of numbers (n,); exact for float32."""
+    return f"[{shortest_rows(np.asarray(values)[None])[0]}]"
+
+
+def json_rows(values: np.ndarray) -> str:
+    """The rows of values (n_rows, n_columns) as JSON arrays, separated by commas; exact for float32."""
+    return ",".join(f"[{row}]" for row in shortest_rows(values))
 
 
 def filled_rows(template: str, values: np.ndarray) -> str:

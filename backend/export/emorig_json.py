@@ -3,41 +3,86 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from backend.errors import InputError
-from backend.export.decimals import json_matrix
+from backend.export.decimals import json_numbers, json_rows
 from backend.export.options import ExportOptions
 from blender_addon.protocol.types import AnimationCurves, Phone
 
 FORMAT = "emorig-curves"
 VERSION = 1
+BLOCK_ROWS, AHEAD = 2000, 12  # rows of a matrix per piece of text, and pieces made before they are written
 
 
 def curves_to_json(curves: AnimationCurves) -> str:
     """The curves as JSON text; float32 values are written so that they read back bit for bit."""
-    carried = curves.coefficients or {}
-    arrays = {name: getattr(curves, name) for name in ("weights", "head_rotation", "left_eye", "right_eye")}
-    layers, numbers = dict(curves.layers), {k: v for k, v in carried.items() if not isinstance(v, str)}
+    return "".join(_pieces(curves))
+
+
+def write_json(curves: AnimationCurves, path: Path) -> None:
+    """Writes the curves as JSON piece by piece: an hour of them would not fit into memory twice."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(_pieces(curves))
+
+
+def _pieces(curves: AnimationCurves) -> Iterator[str]:
+    """The JSON text in pieces; matrices become text beside one another, a few pieces ahead of the reader."""
     with ThreadPoolExecutor() as pool:  # most of it is Arrow's work, which runs side by side
-        texts = iter(list(pool.map(json_matrix, [*arrays.values(), *layers.values(), *numbers.values()])))
-    matrices, layers, numbers = (dict(zip(group, texts)) for group in (arrays, layers, numbers))
-    coefficients = {k: numbers[k] if k in numbers else json.dumps(v) for k, v in carried.items()}
-    return _members(
-        {
-            "format": json.dumps(FORMAT),
-            "version": json.dumps(VERSION),
-            "frame_rate": json.dumps(curves.frame_rate),
-            "names": json.dumps(list(curves.names)),
-            **matrices,
-            "layers": _members(layers),
-            "phones": json.dumps([[p.start, p.end, p.label] for p in curves.phones]),
-            "coefficients": "null" if curves.coefficients is None else _members(coefficients),
-        }
-    )
+        waiting: deque[Future[str] | str] = deque()
+        for piece in _work(curves):
+            waiting.append(piece if isinstance(piece, str) else pool.submit(piece))
+            if len(waiting) > AHEAD:
+                yield _done(waiting.popleft())
+        while waiting:
+            yield _done(waiting.popleft())
+
+
+def _done(piece: Future[str] | str) -> str:
+    return piece if isinstance(piece, str) else piece.result()
+
+
+def _work(curves: AnimationCurves) -> Iterator[str | Callable[[], str]]:
+    """The JSON text in order: short pieces as they are, blocks of rows as functions that write them."""
+    yield f'{{"format":{json.dumps(FORMAT)},"version":{VERSION},"frame_rate":{json.dumps(curves.frame_rate)}'
+    yield f',"names":{json.dumps(list(curves.names))}'
+    for name in ("weights", "head_rotation", "left_eye", "right_eye"):
+        yield f',"{name}":'
+        yield from _matrix(getattr(curves, name))
+    yield ',"layers":'
+    yield from _members(curves.layers)
+    yield f',"phones":{json.dumps([[p.start, p.end, p.label] for p in curves.phones])},"coefficients":'
+    yield from ["null"] if curves.coefficients is None else _members(curves.coefficients)
+    yield "}"
+
+
+def _members(values: Mapping[str, object]) -> Iterator[str | Callable[[], str]]:
+    """A JSON object of texts and arrays."""
+    yield "{"
+    for index, (name, value) in enumerate(values.items()):
+        yield f"{',' if index else ''}{json.dumps(name)}:"
+        yield from [json.dumps(value)] if isinstance(value, str) else _matrix(value)
+    yield "}"
+
+
+def _matrix(values: object) -> Iterator[str | Callable[[], str]]:
+    """A JSON array of numbers, or of rows of them, in blocks of rows."""
+    values = np.asarray(values, np.float32)
+    if values.ndim == 1:
+        yield partial(json_numbers, values)
+        return
+    yield "["
+    for start in range(0, len(values), BLOCK_ROWS):
+        if start:
+            yield ","
+        yield partial(json_rows, values[start : start + BLOCK_ROWS])
+    yield "]"
 
 
 def curves_from_json(text: str) -> AnimationCurves:
@@ -82,14 +127,9 @@ def load_curves(path: Path | str) -> AnimationCurves:
     return curves_from_json(text)
 
 
-def _members(texts: dict[str, str]) -> str:
-    """A JSON object of values that are JSON already."""
-    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}"
-
-
 def write(curves: AnimationCurves, path: Path, options: ExportOptions) -> None:
     """Writes emorig-curves JSON."""
-    path.write_text(curves_to_json(curves), encoding="utf-8")
+    write_json(curves, path)
 
 
 read = load_curves
