@@ -28,7 +28,7 @@ from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..errors import InputError
 from ..weights import NETWORKS
 from .script import check_phones, phones_of_text, with_phones, with_text
-from .second_opinion import SHARE, second_opinion
+from .second_opinion import in_one, second_opinion
 from .threads import one_thread_each
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ CONTEXT = 600  # feature frames (6 s) it hears before and after them
 VOCAL_TRACTS = (0.93, 1.08)  # times as short as the speaker's
 CLOSURE_LOW, CLOSURE_HIGH = 0.22, 0.52  # network closure that is none, and that is a full seal
 SMOOTHING = 0.016  # seconds, standard deviation
+CLOSURE_LAG = 0.005  # seconds that learned closures lie before the middle of phones, whose bursts part the lips already
 CLOSURE_GAIN = 1.15  # gives back to short closures what smoothing takes
 LOUDNESS_RANGE = 5.0  # nepers of power from inaudible to loud
 # Louder and stressed syllables are spoken with a wider mouth (Schulman 1989, Geumann 2001): gain of the jaw and of the
@@ -150,8 +151,7 @@ class SpeechArticulator:
             *first, loudness = self._first_opinion(samples, level)
             if other is None:
                 return Listening(*first, loudness)
-            pairs = zip(first, other.result(), strict=True)
-            return Listening(*(a + np.float32(SHARE) * (b - a) for a, b in pairs), loudness)
+            return Listening(*in_one(first, other.result()), loudness)
 
     def _first_opinion(self, samples: np.ndarray, level: Level) -> tuple[np.ndarray, ...]:
         """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,)."""
@@ -331,7 +331,7 @@ def resample_articulators(moves: np.ndarray, frame_rate: float, n_frames: int) -
     reach = min(0.25 / frame_rate, 0.010)
     for name in ("closure", "labiodental"):
         column = moves[:, ARTICULATOR_INDEX[name]]
-        around = [_at(times + shift, column) for shift in (-reach, 0.0, reach)]
+        around = [_at(times + shift - CLOSURE_LAG, column) for shift in (-reach, 0.0, reach)]
         out[:, ARTICULATOR_INDEX[name]] = np.max(around, axis=0)
     return out
 
