@@ -86,9 +86,12 @@ class EMORIG_PT_character(Sidebar, bpy.types.Panel):
             wrapped(column, report(match, len(curve_names())), icon="INFO" if match.sources else "ERROR")
             if match.sources and match.unmatched_shapes:
                 wrapped(column, f"{len(match.unmatched_shapes)} of its shape keys stay still", icon="INFO")
-        row = layout.split(factor=0.68, align=True)
-        row.operator("emorig.head_add").raw = False
-        row.operator("emorig.head_add", text="Raw Keys").raw = True
+        row = layout.row(align=True)
+        buttons = row.split(factor=0.68, align=True)
+        for part, raw, text in ((buttons, False, {}), (buttons, True, {"text": "Raw Keys"})):
+            chosen = part.operator("emorig.head_add", **text)
+            chosen.raw, chosen.filepath = raw, ""
+        row.menu("EMORIG_MT_heads", text="", icon="DOWNARROW_HLT")
         column = layout.column(align=True)
         column.use_property_split = True
         column.use_property_decorate = False

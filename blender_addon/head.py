@@ -17,22 +17,22 @@ RAW_PROPERTY = "emorig_raw"  # on objects whose shape keys are the coefficients'
 MATERIALS = {
     "EmoRig Skin": ((), 0.5),
     "EmoRig Lips": (("lips",), 0.32),
-    "EmoRig Eyes": (("sclera", "iris", "pupil"), 0.06),
+    "EmoRig Eyes": (("sclera", "iris", "pupil", "eyeballs"), 0.06),
     "EmoRig Teeth": (("teeth",), 0.18),
-    "EmoRig Mouth": (("gums", "mouth", "tongue"), 0.45),
+    "EmoRig Mouth": (("gums", "mouth", "tongue", "mouth_socket", "gums_tongue"), 0.45),
 }
 # The file's colours hold the shadow inside the mouth, for renderers without light; here lights make it once more.
-UNSHADED = {"mouth": 2.4, "tongue": 1.25, "gums": 1.25}
+UNSHADED = {"mouth": 2.4, "tongue": 1.25, "gums": 1.25, "mouth_socket": 1.8}
 
 
 def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head", raw: bool = False):
     """Adds the head of a file to the scene at the 3D cursor, facing -Y, and returns its object.
 
-    The file holds vertices (n_vertices, 3) metres with +Y up and +Z out of the face, faces (n_faces, 3 or 4),
-    shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and optionally further_names and
-    further_deltas, colors (n_vertices, 3) linear 0-1, uv (n_vertices, 2), regions (n_vertices,) into region_names, and
-    pivot (3,), the point that the head turns about and that comes to lie at the cursor. raw: the further shapes too,
-    all driven by the coefficients themselves. Raises InputError.
+    The file holds vertices (n_vertices, 3) metres with +Y up and +Z out of the face, faces (n_faces, 3 or 4; -1 for a
+    fourth corner that is none), shape_names (n_shapes,), shape_deltas (n_shapes, n_vertices, 3) at full activation, and
+    optionally further_names and further_deltas, colors (n_vertices, 3) linear 0-1, uv (n_vertices, 2), regions
+    (n_vertices,) into region_names, and pivot (3,), the point that the head turns about and that comes to lie at the
+    cursor. raw: the further shapes too, all driven by the coefficients themselves. Raises InputError.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -40,10 +40,14 @@ def add_head(context, *, path: Path = HEAD_FILE, name: str = "EmoRig Head", raw:
         vertices = to_blender(data["vertices"] - data.get("pivot", np.zeros(3, np.float32)))
         faces = data["faces"].astype(np.int32)
         shapes = dict(zip([str(n) for n in data["shape_names"]], data["shape_deltas"], strict=True))
-        if raw:
+        further = raw and "further_names" in data
+        if further:
             shapes |= dict(zip([str(n) for n in data["further_names"]], data["further_deltas"], strict=True))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The head's file '{path.name}' is missing or damaged: install the add-on again.") from error
+        cure = "install the add-on again" if path == HEAD_FILE else "write it again with 'emorig model head'"
+        raise InputError(f"The head's file '{path.name}' is missing or damaged: {cure}.") from error
+    if raw and not further:
+        raise InputError(f"'{path.stem}' has no raw coefficient keys: its expressions are not the coefficients'.")
     mesh = _mesh(name, vertices, faces)
     _paint(mesh, data, faces)
     head = bpy.data.objects.new(name, mesh)
@@ -72,16 +76,16 @@ def to_blender(points: np.ndarray) -> np.ndarray:
 def _mesh(name: str, vertices: np.ndarray, faces: np.ndarray):
     """A smooth mesh from vertices (n_vertices, 3) and faces (n_faces, 3 or 4)."""
     mesh = bpy.data.meshes.new(name)
-    n_faces, corners = faces.shape
+    corners = (faces >= 0).sum(axis=1).astype(np.int32)
     mesh.vertices.add(len(vertices))
     mesh.vertices.foreach_set("co", vertices.ravel())
-    mesh.loops.add(n_faces * corners)
-    mesh.loops.foreach_set("vertex_index", faces.ravel())
-    mesh.polygons.add(n_faces)
-    mesh.polygons.foreach_set("loop_start", np.arange(n_faces, dtype=np.int32) * corners)
+    mesh.loops.add(int(corners.sum()))
+    mesh.loops.foreach_set("vertex_index", faces[faces >= 0])
+    mesh.polygons.add(len(faces))
+    mesh.polygons.foreach_set("loop_start", np.cumsum(corners, dtype=np.int32) - corners)
     if bpy.app.version < (4, 1):
-        mesh.polygons.foreach_set("loop_total", np.full(n_faces, corners, np.int32))
-    mesh.polygons.foreach_set("use_smooth", np.ones(n_faces, bool))
+        mesh.polygons.foreach_set("loop_total", corners)
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
     mesh.update(calc_edges=True)
     mesh.validate()
     return mesh
@@ -99,17 +103,18 @@ def _paint(mesh, data: dict[str, np.ndarray], faces: np.ndarray) -> None:
         shown = np.minimum(data["colors"].astype(np.float32) * _unshaded(data)[:, None], 1.0)
         rgba = np.concatenate([shown, np.ones((len(shown), 1), np.float32)], axis=1)
         colors.data.foreach_set("color", rgba.ravel())
-    for name, (_regions, roughness) in MATERIALS.items():
+    names = [str(name) for name in data.get("region_names", ())]
+    slots, slot = np.zeros(max(len(names), 1), np.int32), 0
+    for name, (regions, roughness) in MATERIALS.items():
+        if regions and not set(regions) & set(names):
+            continue
         mesh.materials.append(_material(name, roughness, has_colors="colors" in data))
+        slots[[names.index(region) for region in regions if region in names]] = slot
+        slot += 1
     if "regions" in data and len(mesh.polygons) == len(faces):
-        names = [str(name) for name in data["region_names"]]
-        slots = np.zeros(len(names), np.int32)
-        for slot, (regions, _roughness) in enumerate(MATERIALS.values()):
-            for region in regions:
-                if region in names:
-                    slots[names.index(region)] = slot
         # A face of several regions is skin where one of its corners is.
-        mesh.polygons.foreach_set("material_index", slots[data["regions"][faces]].min(axis=1))
+        of_corners = slots[data["regions"][np.where(faces >= 0, faces, faces[:, :1])]]
+        mesh.polygons.foreach_set("material_index", of_corners.min(axis=1))
 
 
 def _unshaded(data: dict[str, np.ndarray]) -> np.ndarray:

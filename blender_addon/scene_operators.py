@@ -1,10 +1,13 @@
 """The buttons that set a shot up: emotion keys and presets, the character's meshes, the EmoRig head."""
 
+from pathlib import Path
+
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from .emotions import PRESETS, apply_preset, has_mark, remove_mark, set_mark
 from .head import add_head
+from .protocol.discovery import heads_folder
 from .protocol.errors import InputError
 from .rig.apply import shape_names
 
@@ -133,13 +136,21 @@ class EMORIG_OT_head_add(bpy.types.Operator):
         name="Raw Coefficient Keys",
         description="Shape keys of all 64 expression coefficients, driven by the coefficients themselves",
     )
+    filepath: StringProperty(
+        name="Head", description="File of another head, as 'emorig model head' writes it; empty adds EmoRig's own",
+        subtype="FILE_PATH",
+    )  # fmt: skip
 
     def execute(self, context):
         """Loads the head and makes it the shot's character."""
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
         try:
-            head = add_head(context, raw=self.raw)
+            if self.filepath:
+                path = Path(bpy.path.abspath(self.filepath))
+                head = add_head(context, path=path, name=f"{path.stem} Head", raw=self.raw)
+            else:
+                head = add_head(context, raw=self.raw)
         except InputError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -150,7 +161,42 @@ class EMORIG_OT_head_add(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class EMORIG_OT_head_open(bpy.types.Operator):
+    """Choose the file of a head that 'emorig model head' wrote, and add it"""
+
+    bl_idname = "emorig.head_open"
+    bl_label = "Head from File"
+
+    filepath: StringProperty(name="Head", description="File of the head", subtype="FILE_PATH")
+    filter_glob: StringProperty(name="Filter", description="Files that are shown", default="*.npz", options={"HIDDEN"})
+
+    def invoke(self, context, event):
+        """Asks for the file."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        """Adds it."""
+        return bpy.ops.emorig.head_add(filepath=self.filepath)
+
+
+class EMORIG_MT_heads(bpy.types.Menu):
+    """Heads of the face models that were imported on this machine"""
+
+    bl_label = "Heads"
+    bl_idname = "EMORIG_MT_heads"
+
+    def draw(self, context):
+        """One entry for each imported model, and any other file."""
+        for path in sorted(heads_folder().glob("*.npz")):
+            chosen = self.layout.operator("emorig.head_add", text=path.stem, icon="USER", translate=False)
+            chosen.filepath, chosen.raw = str(path), False
+        self.layout.operator("emorig.head_open", icon="FILEBROWSER")
+
+
 CLASSES = (
+    EMORIG_OT_head_open,
+    EMORIG_MT_heads,
     EMORIG_OT_emotion_key_add,
     EMORIG_OT_emotion_key_remove,
     EMORIG_OT_emotion_preset,

@@ -100,6 +100,21 @@ def import_files(
 
 
 @model.command()
+def head(
+    name: Annotated[str, typer.Argument(help="A model's name, or the path of one.")],
+    out: Annotated[Path, typer.Option("--out", help="The file for Blender, .npz.")],
+) -> None:
+    """Write a model's head as a file that the Blender add-on adds to a scene, on another machine too."""
+    from backend.errors import InputError
+    from backend.export.addon_head import write_head
+    from backend.faces.models import find_model
+
+    if out.suffix != ".npz":
+        raise InputError(f"A head for Blender is an .npz file, got '{out.name}': change its suffix.")
+    print(write_head(find_model(name), out))
+
+
+@model.command()
 def preview(
     name: Annotated[str, typer.Argument(help="A model's name, or the path of one.")] = "embedded",
     out: Annotated[Path, typer.Option("--out", help=".mp4, .png, .obj or .glb")] = Path("preview.mp4"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 from backend.errors import InputError
 from bfm.errors import FaceModelError
 from bfm.model import FaceModel
+from blender_addon.protocol.discovery import MODELS_VARIABLE, heads_folder, models_folder
 
 EMBEDDED = "embedded"
-FOLDER_VARIABLE = "EMORIG_MODELS"
 KINDS = {
     "bfm2009": "Basel Face Model 2009: a folder with 01_MorphableModel.mat, or BFM_model_front.mat",
     "bfm2019": "Basel Face Model 2017 or 2019: an .h5 file",
@@ -34,14 +33,6 @@ class KnownModel:
     name: str
     path: Path | None
     size: int
-
-
-def models_folder() -> Path:
-    """Where imported models lie; EMORIG_MODELS moves it."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "emorig" / "models"
 
 
 def known_models() -> list[KnownModel]:
@@ -74,9 +65,12 @@ def find_model(name: str) -> FaceModel:
 def import_model(source: Path, *, kind: str | None = None, name: str | None = None, index: Path | None = None) -> Path:
     """Reads somebody's model files and keeps them as a model of the program; gives the path of the kept file.
 
+    Its head is written too, for the Blender add-on's list of heads.
+
     kind: one of KINDS, guessed from the files where not given; index: folder of BFM 2009's index files.
     Raises InputError for files that cannot be used and names that are taken or not plain.
     """
+    from backend.export.addon_head import write_head
     from bfm.sources.stored import save_model
 
     kind = kind or guess_kind(source)
@@ -88,8 +82,9 @@ def import_model(source: Path, *, kind: str | None = None, name: str | None = No
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, target)
+        write_head(model, heads_folder() / f"{name}.npz")
     except OSError as error:
-        text = f"Cannot write '{target}' ({error.strerror}): set {FOLDER_VARIABLE} to a folder of yours."
+        text = f"Cannot write '{target}' ({error.strerror}): set {MODELS_VARIABLE} to a folder of yours."
         raise InputError(text) from error
     return target
 

@@ -118,12 +118,12 @@ def _write_obj(model: FaceModel, path: Path, _curves: AnimationCurves | None, _a
     lines = [f"# {model.name}, metres", f"o {model.name}"]
     lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (model.mean * METRES_PER_DECIMETRE).tolist()]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in model.uv.tolist()]
-    for polygon in (*model.quads.tolist(), *_triangles_alone(model).tolist()):
+    for polygon in (*model.quads.tolist(), *triangles_alone(model).tolist()):
         lines.append("f " + " ".join(f"{corner + 1}/{corner + 1}" for corner in polygon))
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def _triangles_alone(model: FaceModel) -> np.ndarray:
+def triangles_alone(model: FaceModel) -> np.ndarray:
     """The triangles (n, 3) that are no halves of quads."""
     if not len(model.quads):
         return model.triangles

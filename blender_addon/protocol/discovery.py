@@ -13,6 +13,7 @@ from .errors import BackendUnavailableError
 
 FOLDER_VARIABLE = "EMORIG_STATE_DIR"
 FILE_NAME = "service.json"
+MODELS_VARIABLE = "EMORIG_MODELS"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ def state_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "EmoRig"
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "emorig"
+
+
+def models_folder() -> Path:
+    """Where the user's imported face models lie; EMORIG_MODELS moves it."""
+    if named := os.environ.get(MODELS_VARIABLE):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "emorig" / "models"
+
+
+def heads_folder() -> Path:
+    """Where their heads lie as files that the add-on adds to a scene."""
+    return models_folder() / "heads"
 
 
 def endpoint_file() -> Path:

@@ -130,6 +130,29 @@ def check_a_speakers_sound_is_the_recording():
     assert Path(bpy.path.abspath(shot.audio_path)).read_bytes()[:4] == b"RIFF", shot.audio_path
 
 
+def check_a_head_of_an_imported_model():
+    """From a file with quads and triangles and its own regions; its raw keys are refused where it has none."""
+    scene, path = fresh_scene(), work_folder() / "Somebody.npz"
+    corners = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0.5, 2, 0)], np.float32)
+    np.savez(
+        path, vertices=corners, faces=np.array([(0, 1, 2, 3), (3, 2, 4, -1)], np.int32),
+        shape_names=np.array(["jawOpen"]), shape_deltas=np.full((1, 5, 3), 0.5, np.float16),
+        regions=np.array([0, 0, 0, 0, 0], np.uint8), region_names=np.array(["teeth", "other"]),
+        colors=np.full((5, 3), 0.5, np.float16),
+    )  # fmt: skip
+    assert bpy.ops.emorig.head_open(filepath=str(path)) == {"FINISHED"}
+    head = scene.emorig.targets[0].mesh
+    assert head.name.startswith("Somebody Head") and [len(p.vertices) for p in head.data.polygons] == [4, 3]
+    assert [m.name.split(".")[0] for m in head.data.materials] == ["EmoRig Skin", "EmoRig Teeth"]
+    assert {p.material_index for p in head.data.polygons} == {1}
+    for _step in landing_of(scene):
+        pass
+    assert np.abs(shape_values(head, "jawOpen", FRAMES) - known_curves(25.0).column("jawOpen")).max() < 1e-4
+    refused(lambda: bpy.ops.emorig.head_add(filepath=str(path), raw=True), "no raw coefficient keys")
+    path.write_bytes(b"no head")
+    refused(lambda: bpy.ops.emorig.head_add(filepath=str(path)), "missing or damaged")
+
+
 def check_an_emotion_video_is_sent_along():
     """Its bytes go with the shot, and a missing one is a sentence."""
     from blender_addon.shots import shot_request
