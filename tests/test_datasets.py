@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.batch.workers import Outcome
 from backend.datasets import prepare as preparing
 from backend.datasets.clip import ClipLabel, PreparedClip
 from backend.datasets.layouts import ClipFile, Misnamed, find_clips
@@ -198,21 +198,27 @@ def recorded(filmed, tmp_path) -> Path:
 
 
 class _Here:
-    """Stands for a pool of processes and runs in this one."""
+    """Stands for worker processes and does their jobs in this one."""
 
-    def __init__(self, *_args, **_named) -> None:
-        self.pool = ThreadPoolExecutor(1)
+    n_free = 1
 
-    def __enter__(self) -> ThreadPoolExecutor:
-        return self.pool
+    def __init__(self, _n: int, maker) -> None:
+        self._maker, self._ended = maker, []
 
-    def __exit__(self, *_error: object) -> None:
-        self.pool.shutdown()
+    def submit(self, job) -> None:
+        self._ended.append(Outcome(job, "w1", **self._maker(job, report=lambda *_: None)))
+
+    def events(self, _timeout: float):
+        while self._ended:
+            yield self._ended.pop(0)
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    monkeypatch.setattr(preparing, "_pool", _Here)
+    monkeypatch.setattr(preparing, "WorkerProcesses", _Here)
 
 
 @pytest.mark.soak
@@ -274,10 +280,10 @@ def test_an_openface_table_beside_the_video_is_taken(filmed, tmp_path):
 
 
 def test_a_shard_that_cannot_be_written_is_said(recorded, tmp_path, monkeypatch, in_this_process):
-    def full(_out, plan, _settings, _killers=()):
+    def full(_out, plan, _settings, *rest, **named):
         if plan.clips[0].speaker == "M030":
             raise OSError(28, "No space left on device")
-        return make(_out, plan, _settings)
+        return make(_out, plan, _settings, *rest, **named)
 
     make = preparing.make_shard
     monkeypatch.setattr(preparing, "make_shard", full)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,6 +20,7 @@ from backend.errors import InputError
 from backend.training.run import run_training
 from backend.training.run_options import RunOptions, TrainingPlan, constant_rate, linear_decay
 
+ROOT = Path(__file__).resolve().parents[1]
 PLAN = TrainingPlan(steps=8, batch=4, learning_rate=0.05, warm_up=1, save_every=3)
 OPTIONS = RunOptions(report_every=2, stored=torch.float32)
 
@@ -94,12 +96,11 @@ def test_two_processes_learn_what_one_does_that_accumulates(tmp_path):
     run_training(network, losses_of(network), alone, plan=PLAN, metadata={}, options=replace(OPTIONS, accumulation=2))
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    root = Path(__file__).resolve().parents[1]
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone",
-         script, together, root / "tests"],
+         script, together, ROOT / "tests"],
         check=True, timeout=120, capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     one, other = load_file(alone), load_file(together)
     for name in one:
@@ -165,3 +166,11 @@ def test_the_papers_schedules():
     plan = TrainingPlan(steps=101, learning_rate=2e-4)
     assert [linear_decay(plan, step) for step in (0, 50, 100, 500)] == pytest.approx([2e-4, 1.1e-4, 2e-5, 2e-5])
     assert constant_rate(plan, 0) == constant_rate(plan, 100) == 2e-4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "backend" / "shipped").glob("*.safetensors")), ids=lambda p: p.stem)
+def test_every_shipped_network_names_the_command_seed_and_data_that_made_it(path):
+    with safe_open(str(path), framework="pt") as file:
+        facts = file.metadata()
+    assert facts["command"].startswith(f"emorig train {path.stem} ") and f"--seed {facts['seed']}" in facts["command"]
+    assert len(facts["corpus_sha256"]) == 64 and float(facts["corpus_hours"]) > 0 and int(facts["step"]) > 0

@@ -1,8 +1,11 @@
-"""Processes on this machine that make the jobs of a batch, one at a time each, with models loaded once."""
+"""Processes on this machine that do jobs, one at a time each, with models loaded once: shots of a batch, shards of a
+data set.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -12,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
+from typing import Any
 
 from backend.batch.jobs import BatchJob
 from backend.errors import InputError, OutputError
@@ -25,9 +29,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a job ended: the folder with its files, or the reason why there is none."""
+    """How an attempt at a job (a shot, a shard) ended: the folder with its files, or the reason why there is none."""
 
-    job: BatchJob
+    job: Any
     worker: str
     seconds: float
     folder: Path | None = None
@@ -41,7 +45,7 @@ class StageReport:
     """How far a worker is in its job; total 0 where a stage has no known length."""
 
     worker: str
-    job: BatchJob
+    job: Any
     stage: str
     done: int
     total: int
@@ -70,7 +74,11 @@ def attempt(job: BatchJob, out: Path, *, marking: Marking, report: Callable[[str
     return {"reason": reason, "seconds": time.monotonic() - started}
 
 
-def _work(pipe: connection.Connection, out: Path, marking: Marking, threads: int, maker: Callable) -> None:
+Maker = Callable[..., dict]
+"""Does a job: maker(job, report=report) to the fields of an Outcome; report(stage, done, total) says how far it is."""
+
+
+def _work(pipe: connection.Connection, threads: int, maker: Maker) -> None:
     """A worker process: takes jobs from the pipe until it closes."""
     import signal
 
@@ -89,26 +97,26 @@ def _work(pipe: connection.Connection, out: Path, marking: Marking, threads: int
                 last = time.monotonic()
                 pipe.send(("progress", (stage, done, total)))
 
-        pipe.send(("ended", maker(job, out, marking=marking, report=report)))
+        pipe.send(("ended", maker(job, report=report)))
 
 
-class LocalWorkers:
-    """n processes; a process that dies costs its job one attempt and is followed by a new one."""
+class WorkerProcesses:
+    """n processes that do jobs by a maker; one that dies costs its job one attempt and is followed by a new one."""
 
-    def __init__(self, n: int, out: Path, *, marking: Marking, maker: Callable = attempt) -> None:
+    def __init__(self, n: int, maker: Maker) -> None:
         self.n_workers = n
-        self._arguments = (out, marking, max(1, (os.cpu_count() or 1) // n), maker)
+        self._arguments = (max(1, (os.cpu_count() or 1) // n), maker)
         self._context = get_context("spawn")
         self._pipes: dict[str, connection.Connection] = {}
         self._processes: dict[str, object] = {}
-        self._jobs: dict[str, tuple[BatchJob, float]] = {}
+        self._jobs: dict[str, tuple[Any, float]] = {}
 
     @property
     def n_free(self) -> int:
         """How many jobs can be handed in now."""
         return self.n_workers - len(self._jobs)
 
-    def submit(self, job: BatchJob) -> None:
+    def submit(self, job: Any) -> None:
         """Hands a job to a free worker."""
         name = next(f"w{i + 1}" for i in range(self.n_workers) if f"w{i + 1}" not in self._jobs)
         self._jobs[name] = (job, time.monotonic())
@@ -171,6 +179,13 @@ class LocalWorkers:
             process.join(5)
             if process.is_alive():
                 process.kill()
+
+
+class LocalWorkers(WorkerProcesses):
+    """Processes that make the shots of a batch in folders of their own inside out."""
+
+    def __init__(self, n: int, out: Path, *, marking: Marking, maker: Callable = attempt) -> None:
+        super().__init__(n, functools.partial(maker, out=out, marking=marking))
 
 
 def require_workers(n: int) -> int:

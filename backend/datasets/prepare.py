@@ -7,16 +7,17 @@ were being made.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
+import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
+from backend.batch.workers import Outcome, WorkerProcesses
 from backend.datasets.card import write_card
 from backend.datasets.layouts import ClipFile, Misnamed, find_clips
 from backend.datasets.measuring import Measuring, UnusableClipError, prepare_clip
@@ -26,7 +27,7 @@ from backend.errors import InputError, OutputError
 
 CLIPS_PER_SHARD = 24
 PLAN_FILE = "plan.json"
-ATTEMPTS = 2  # at a shard whose process died; between them the clips that kill are found one by one
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,15 @@ def _index_path(out: Path, name: str) -> Path:
     return out / f"{name}.json"
 
 
-def make_shard(out: Path, plan: ShardPlan, settings: Measuring, killers: tuple[str, ...] = ()) -> None:
-    """Makes one shard and its index, without the clips of the keys in killers, whose processes died.
+def make_shard(
+    out: Path,
+    plan: ShardPlan,
+    settings: Measuring,
+    killers: tuple[str, ...] = (),
+    begun: Callable[[str], None] = lambda _key: None,
+) -> None:
+    """Makes one shard and its index, without the clips of the keys in killers, whose processes died; begun(key) names
+    every clip before it is prepared.
 
     Raises OSError where they cannot be written.
     """
@@ -155,6 +163,7 @@ def make_shard(out: Path, plan: ShardPlan, settings: Measuring, killers: tuple[s
             try:
                 if file.key in killers:
                     raise UnusableClipError("its process died")
+                begun(file.key)
                 with held_back():
                     clip = prepare_clip(file, plan.split, settings)
             except UnusableClipError as error:
@@ -167,65 +176,46 @@ def make_shard(out: Path, plan: ShardPlan, settings: Measuring, killers: tuple[s
     _write(_index_path(out, plan.name), json.dumps(index))
 
 
-def _make_all(plans: list[ShardPlan], wanted: Preparation, ended: Callable[[ShardPlan, str | None], None]) -> None:
-    """Makes the shards in wanted.jobs processes. A shard whose worker died is tried again, by itself."""
-    waiting, retried = list(plans), []
-    with _pool(max(1, wanted.jobs)) as pool:
-        running: dict[Future, ShardPlan] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * max(1, wanted.jobs):
-                    plan = waiting.pop(0)
-                    running[pool.submit(make_shard, wanted.out, plan, wanted.settings)] = plan
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    plan = running.pop(future)
-                    _settle(future, plan, ended)
-        except BrokenProcessPool:
-            retried = [plan, *running.values(), *waiting]
-    for plan in retried:
-        _make_alone(plan, wanted, ended)
+@dataclass(frozen=True)
+class _ShardJob:
+    """A shard to make, without the clips of the keys in killers."""
 
-
-def _settle(future: Future, plan: ShardPlan, ended: Callable[[ShardPlan, str | None], None]) -> None:
-    """Tells how a shard ended; lets BrokenProcessPool pass."""
-    try:
-        future.result()
-    except OSError as error:
-        ended(plan, error.strerror or str(error))
-    else:
-        ended(plan, None)
-
-
-def _make_alone(plan: ShardPlan, wanted: Preparation, ended: Callable[[ShardPlan, str | None], None]) -> None:
-    """A shard in a process of its own; where that dies, too, without the clips that kill it."""
+    plan: ShardPlan
     killers: tuple[str, ...] = ()
-    for _ in range(ATTEMPTS):
-        with _pool(1) as pool:
-            try:
-                _settle(pool.submit(make_shard, wanted.out, plan, wanted.settings, killers), plan, ended)
-                return
-            except BrokenProcessPool:
-                killers = tuple(clip.key for clip in plan.clips if not _survives(clip, plan, wanted))
-    ended(plan, "its process died again and again")
 
 
-def _survives(clip: ClipFile, plan: ShardPlan, wanted: Preparation) -> bool:
-    """Whether a clip can be prepared without its process dying."""
-    with _pool(1) as pool:
-        try:
-            pool.submit(_try_clip, clip, plan.split, wanted.settings).result()
-        except BrokenProcessPool:
-            return False
-    return True
-
-
-def _try_clip(clip: ClipFile, split: str, settings: Measuring) -> None:
+def _do_shard(job: _ShardJob, *, out: Path, settings: Measuring, report: Callable[[str, int, int], None]) -> dict:
+    """Makes a shard in a worker process; every clip is named before it is begun, so that a death has a culprit."""
+    started, reason = time.monotonic(), ""
     try:
-        prepare_clip(clip, split, settings)
-    except UnusableClipError:
-        return
+        make_shard(out, job.plan, settings, job.killers, begun=lambda key: report(key, 1, 1))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    return {"seconds": time.monotonic() - started, "reason": reason}
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    """Processes that share nothing with this one: media and network libraries do not survive a fork."""
-    return ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn"))
+def _make_all(plans: list[ShardPlan], wanted: Preparation, ended: Callable[[ShardPlan, str | None], None]) -> None:
+    """Makes the shards in wanted.jobs processes; where one dies its shard is made again without the clip that it was
+    at.
+    """
+    maker = functools.partial(_do_shard, out=wanted.out, settings=wanted.settings)
+    waiting, n_running = deque(_ShardJob(plan) for plan in plans), 0
+    at: dict[str, str] = {}
+    workers = WorkerProcesses(max(1, wanted.jobs), maker)
+    try:
+        while waiting or n_running:
+            while waiting and workers.n_free:
+                workers.submit(waiting.popleft())
+                n_running += 1
+            for event in workers.events(POLL_SECONDS):
+                if not isinstance(event, Outcome):
+                    at[event.worker] = event.stage
+                    continue
+                n_running -= 1
+                culprit = at.pop(event.worker, None)
+                if event.worker_died and culprit is not None:
+                    waiting.appendleft(_ShardJob(event.job.plan, (*event.job.killers, culprit)))
+                else:
+                    ended(event.job.plan, event.reason or None)
+    finally:
+        workers.close()

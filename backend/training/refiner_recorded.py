@@ -31,6 +31,7 @@ from backend.training.run_options import RunOptions, TrainingPlan, adamw, learni
 
 FILE = "refiner.safetensors"
 FRAMES_PER_CLIP = 16
+MOST_CLIPS, MOST_SMALL_CLIPS = 100_000, 24  # whose squares are cut
 SMALL_SIDE = 48  # pixels of the square
 SMALL_PLAN = replace(PLAN, steps=200, batch=4, averaging=0.95)
 
@@ -73,13 +74,13 @@ def _bytes(values: np.ndarray) -> np.ndarray:
     return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def make_pairs(data: PreparedData, folder: Path, side: int) -> list[Path]:
-    """The squares of every clip in files of a folder; what is there already is kept, clips without a face are left
-    out. Raises InputError where none can be used.
+def make_pairs(data: PreparedData, folder: Path, side: int, most: int = MOST_CLIPS) -> list[Path]:
+    """The squares of at most so many clips in files of a folder; what is there already is kept, clips without a face
+    are left out. Raises InputError where none can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, place in enumerate(data.places):
+    for number, place in enumerate(data.places[:most]):
         path = folder / f"{place.key}.npz"
         if not path.is_file():
             try:
@@ -111,9 +112,10 @@ def _train(
     config = RefinerConfig(side=SMALL_SIDE) if settings.small else RefinerConfig()
     squares = settings.out / "refiner_squares"
     if processes.is_first:
-        make_pairs(recordings.train, squares, config.side)
+        most = MOST_SMALL_CLIPS if settings.small else MOST_CLIPS
+        make_pairs(recordings.train, squares, config.side, most)
         if recordings.test is not None:
-            make_pairs(recordings.test, squares, config.side)
+            make_pairs(recordings.test, squares, config.side, most)
     processes.wait()
     pairs = {False: _loaded(recordings.train, squares)}
     pairs[True] = _loaded(recordings.test, squares) if recordings.test is not None else pairs[False]
