@@ -1,6 +1,6 @@
 """Takes the screenshots of docs/blender.md: a real Blender on a virtual screen, driven by tour.py.
 
-    python tests/blender/make_tour.py dist/emorig-0.1.0-legacy.zip docs/blender [--program .venv/bin/emorig]
+    python tests/blender/make_tour.py dist/emorig-0.1.0-legacy.zip docs/blender [--program .venv/bin/emorig] [--last 10]
 
 --program: a backend to use instead of installing the zip's own, which takes some minutes.
 """
@@ -25,17 +25,18 @@ def main() -> None:
     parser.add_argument("zip", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--program", default="")
+    parser.add_argument("--last", type=int, default=10, help="number of the last picture that is taken")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        code = run_tour(chosen.zip.resolve(), place, chosen.program)
+        code = run_tour(chosen.zip.resolve(), place, chosen.program, chosen.last)
         chosen.out.mkdir(parents=True, exist_ok=True)
         for path in sorted(place.glob("[0-9]*.png")):
             keep(path, chosen.out / f"{path.stem}.jpg")
     sys.exit(code)
 
 
-def run_tour(archive: Path, place: Path, program: str) -> int:
+def run_tour(archive: Path, place: Path, program: str, last: int) -> int:
     """Blender's exit code; its pictures are in the folder."""
     from skimage import data, io
     from skimage.transform import resize
@@ -49,6 +50,7 @@ def run_tour(archive: Path, place: Path, program: str) -> int:
         "EMORIG_TOUR_PORTRAIT": str(place / "astronaut.png"),
         "EMORIG_TOUR_SPEECH": str(place / "sentence.flac"),
         "EMORIG_TOUR_PROGRAM": program,
+        "EMORIG_TOUR_LAST": str(last),
         "EMORIG_STATE_DIR": str(place / "state"),
         "LIBGL_ALWAYS_SOFTWARE": "1",
         **{f"BLENDER_USER_{name}": str(place / name.lower()) for name in ("SCRIPTS", "CONFIG", "DATAFILES")},

@@ -17,6 +17,7 @@ import bpy
 ZIP, FOLDER = Path(os.environ["EMORIG_TOUR_ZIP"]), Path(os.environ["EMORIG_TOUR_FOLDER"])
 PORTRAIT, SPEECH = os.environ["EMORIG_TOUR_PORTRAIT"], os.environ["EMORIG_TOUR_SPEECH"]
 PROGRAM = os.environ.get("EMORIG_TOUR_PROGRAM", "")
+LAST = int(os.environ.get("EMORIG_TOUR_LAST", "10"))  # picture
 LIMIT = 900.0
 LOWER = ("DOPESHEET_EDITOR", "GRAPH_EDITOR", "SEQUENCE_EDITOR")
 KEYS = ((1, "neutral", 0.0), (30, "surprised", 0.8), (65, "happy", 0.9), (105, "happy", 0.4), (145, "sad", 0.7))
@@ -28,6 +29,8 @@ def picture(name: str) -> None:
     """The whole screen as it is."""
     shots.append(name)
     subprocess.run(["import", "-window", "root", str(FOLDER / f"{len(shots):02d}_{name}.png")], check=True)
+    if len(shots) == LAST:
+        finish(0)
 
 
 def window():
@@ -202,6 +205,9 @@ def perform():
     with override(area_of("VIEW_3D")):
         bpy.ops.emorig.animate_and_render()
     yield from wait_for(lambda: runtime.session.progress > 0.05)
+    for _ in range(3):  # panels move down for the news
+        redraw()
+        yield 0.3
     picture("rendering")
     yield from wait_for(lambda: not runtime.is_busy())
     with override(area_of("VIEW_3D")):
