@@ -11,6 +11,7 @@ from .performance import curve_names, match_of
 from .properties import SEEDED
 from .protocol.options import LAYERS
 from .rig.apply import shape_names
+from .rig.controls import has_controls
 from .rig.mapping import report
 
 LINE_ICONS = {"WAITS": icon("SORTTIME", "TIME"), "DONE": "CHECKMARK", "FAILED": "ERROR"}
@@ -99,6 +100,8 @@ class EMORIG_PT_character(Sidebar, bpy.types.Panel):
         if shot.head is not None and shot.head.type == "ARMATURE":
             for part, label in (("head", "Head"), ("jaw", "Jaw"), ("left_eye", "Left Eye"), ("right_eye", "Right Eye")):
                 column.prop_search(shot, f"{part}_bone", shot.head.data, "bones", text=label)
+            if has_controls(bone.name for bone in shot.head.data.bones):
+                column.prop(shot, "use_controls")
             if shot.jaw_bone:
                 column.prop(shot, "jaw_angle")
 

@@ -22,6 +22,7 @@ from .performance import (
 from .preferences import backend_choice
 from .protocol.errors import InputError
 from .protocol.layers import combined
+from .rig.controls import has_controls
 from .rig.landing import on_thread
 
 
@@ -54,7 +55,10 @@ class EMORIG_OT_animate(Reporting, bpy.types.Operator):
     def act(self, context):
         """Asks for curves alone."""
         runtime.news.clear()
-        if not targets(context.scene.emorig, context.object):
+        shot = context.scene.emorig
+        rig = shot.head if shot.head is not None and shot.head.type == "ARMATURE" and shot.use_controls else None
+        has_face = rig is not None and has_controls(bone.name for bone in rig.data.bones)
+        if not targets(shot, context.object) and not has_face:
             raise InputError("No character is chosen: select a mesh with shape keys, or add the EmoRig head.")
         shots.hand_in(context, shots.shot_request(context.scene, renders=False, keeps_edits=self.keeps_edits))
 

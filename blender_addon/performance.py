@@ -21,6 +21,7 @@ from .protocol.options import LAYERS
 from .protocol.types import ARKIT_NAMES, AnimationCurves, channel_subset
 from .rig.apply import MeshReport, mesh_part, open_sliders, shape_names, shape_path, turning_part
 from .rig.bones import jaw_rotation
+from .rig.controls import control_moves
 from .rig.edits import compared, finished, read_rig
 from .rig.landing import Part, land
 from .rig.mapping import ShapeMatch, match_rows, match_shapes
@@ -192,13 +193,22 @@ def parts_of(
     made = list(parts.values())
     head, bones = (shot.head, bones_of(shot)) if turner is None else turner
     turns = _turns(head, bones, shot.jaw_angle, curves)
-    if turns:
+    moves = {} if any(report.match.sources for report in reports) else controls_of(shot, head, bones, curves)
+    if turns or moves:
         small = None if tolerance is None else tolerance * HEAD_TOLERANCE_SHARE
         try:
-            made.append(turning_part(head, turns, frames, tolerance=small))
+            made.append(turning_part(head, turns, frames, tolerance=small, moves=moves))
         except InputError as error:
             runtime.tell("WARNING", str(error))
     return made, reports
+
+
+def controls_of(shot, head, bones: dict[str, str], curves: AnimationCurves) -> dict[str, np.ndarray]:
+    """The ways of a rig's lip, brow and lid controls, where it has them and they are wanted."""
+    if head is None or head.type != "ARMATURE" or not shot.use_controls:
+        return {}
+    places = {bone.name: np.array(bone.head_local) for bone in head.data.bones}
+    return control_moves(places, curves, jaw=bones.get("jaw", ""), jaw_angle=shot.jaw_angle)
 
 
 def _turns(head, bones: dict[str, str], jaw_angle: float, curves: AnimationCurves) -> dict[str, np.ndarray]:

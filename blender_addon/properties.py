@@ -75,9 +75,12 @@ def _portrait_changed(shot, context) -> None:
 
 
 def _head_changed(shot, context) -> None:
-    """An armature's bones are found by their names, where these tell."""
+    """An armature's bones are found by their names, where these tell; those of another rig are let go."""
     if shot.head is None or shot.head.type != "ARMATURE":
         return
+    for part in ("head", "jaw", "left_eye", "right_eye"):
+        if getattr(shot, f"{part}_bone") not in shot.head.data.bones:
+            setattr(shot, f"{part}_bone", "")
     for part, bone in find_bones(bone.name for bone in shot.head.data.bones).items():
         setattr(shot, f"{part}_bone", bone)
 
@@ -217,6 +220,11 @@ class EmoRigShot(bpy.types.PropertyGroup):
     jaw_angle: FloatProperty(
         name="Jaw Angle", description="How far the jaw bone turns when the mouth is open as wide as it goes",
         min=0.0, max=1.0, default=0.35, subtype="ANGLE",
+    )  # fmt: skip
+    use_controls: BoolProperty(
+        name="Face Controls", default=True,
+        description="Move the rig's own controls of lips, brows and lids, as Rigify names them, "
+        "where no mesh takes curves",
     )  # fmt: skip
     left_eye_bone: StringProperty(name="Left Eye", description="Bone of the character's left eye")
     right_eye_bone: StringProperty(name="Right Eye", description="Bone of the character's right eye")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.blender
 
 SCRIPTS = Path(__file__).resolve().parent / "blender"
 LIMIT_SECONDS = 90
-SCRIPT_NAMES = ("character.py", "places.py", "shot.py")
+SCRIPT_NAMES = ("character.py", "places.py", "rigs.py", "shot.py")
 
 
 def run_checks(

@@ -89,12 +89,21 @@ def open_sliders(mesh_object, match: ShapeMatch) -> None:
             block.slider_min = min(block.slider_min, low)
 
 
-def turning_part(target, turns: Mapping[str, np.ndarray], frames: np.ndarray, *, tolerance: float | None) -> Part:
-    """What is to be written for the rotations of an object and its bones.
+def turning_part(
+    target,
+    turns: Mapping[str, np.ndarray],
+    frames: np.ndarray,
+    *,
+    tolerance: float | None,
+    moves: Mapping[str, np.ndarray] | None = None,
+) -> Part:
+    """What is to be written for the rotations of an object and its bones, and for where control bones are moved.
 
     turns: bone -> rotation from rest (n_frames, 4) w x y z in the curves' axes; the empty name is the object itself,
     which turns about its own axes from the rotation that it had before its first shot. tolerance: largest deviation of
-    a thinned channel (quaternion part or radians). Raises InputError for an unknown bone or a linked object.
+    a thinned channel (quaternion part or radians). moves: bone -> its way from rest (n_frames, 3) in the rig's axes,
+    whose thinned channels stay within the same share of their own range. Raises InputError for an unknown bone or a
+    linked object.
     """
     if target.library is not None:
         raise InputError(f"'{target.name}' is linked from another file: make a library override of it first.")
@@ -103,9 +112,16 @@ def turning_part(target, turns: Mapping[str, np.ndarray], frames: np.ndarray, *,
         owner = head_owner(target, bone)
         rest = owner.bone.matrix_local.to_quaternion() if bone else _rest_rotation(target)
         jobs.append((bone, owner.rotation_mode, tuple(rest), rotation))
+    ways = []
+    for bone, way in (moves or {}).items():
+        ways.append((bone, np.array(head_owner(target, bone).bone.matrix_local.to_3x3()), way))
 
     def make() -> list:
         rows = []
+        for bone, rest, way in ways:
+            path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].location'
+            bound = None if tolerance is None else max(tolerance * float(np.abs(way).max(initial=0.0)), 1e-6)
+            rows += [(path, i, bone, table) for i, table in enumerate(keyframe_tables(frames, way @ rest, bound))]
         for bone, mode, rest, rotation in jobs:
             turned = unbroken_quaternions(turned_into(rest, to_blender_axes(rotation), local=bool(bone)))
             tables = keyframe_tables(frames, _rotation_channels(mode, turned), tolerance)

@@ -261,39 +261,6 @@ def check_an_undo_while_curves_land_begins_again():
     assert np.abs(shape_values(face, "jawOpen", FRAMES) - known_curves(25.0).column("jawOpen")).max() < 1e-4
 
 
-def check_several_meshes_and_the_bones_of_a_rig_at_once():
-    """Head, teeth and brows take their shapes; the rig's bones turn; each has its own channels in the one shot."""
-    scene = fresh_scene()
-    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name in ("head", "jaw", "eye.L", "eye.R"):
-        bone = rig.data.edit_bones.new(name)
-        bone.head, bone.tail = (0, 0, 0), (0, -0.2, 0.0)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    scene.emorig.head = rig
-    scene.emorig.head_bone, scene.emorig.jaw_bone = "head", "jaw"
-    scene.emorig.left_eye_bone, scene.emorig.right_eye_bone = "eye.L", "eye.R"
-    shapes = {"Face": ["jawOpen", "mouthSmileLeft"], "Teeth": ["JawOpen"], "Brows": ["browInnerUp"]}
-    meshes = [mesh_with_shapes(name, names) for name, names in shapes.items()]
-    for _step in landing_of(scene, *meshes):
-        pass
-    curves = known_curves(25.0)
-    for mesh, shape, name in zip(meshes, ("jawOpen", "JawOpen", "browInnerUp"), ("jawOpen", "jawOpen", "browInnerUp")):
-        assert np.abs(shape_values(mesh, shape, FRAMES) - curves.column(name)).max() < 1e-4, mesh.name
-    paths = {curve.data_path for curve in curve_bag(rig).fcurves}
-    assert {path.split('"')[1] for path in paths} == {"head", "jaw", "eye.L", "eye.R"}, paths
-    scene.frame_set(13)
-    bpy.context.view_layer.update()
-    turned = (
-        rig.pose.bones["head"]
-        .matrix.to_quaternion()
-        .rotation_difference(rig.data.bones["head"].matrix_local.to_quaternion())
-    )
-    assert abs(2 * np.arccos(abs(turned.w)) - 0.2) < 0.01, turned
-
-
 def check_a_large_action_is_carried_over():
     """The successor of an action too large to copy holds what the landing does not replace, settings and slots too."""
     from blender_addon.rig import drafts
