@@ -164,7 +164,8 @@ def main() -> None:
     held_out = chosen.out / "held_out"
     held_out.mkdir(exist_ok=True)
     shown = sorted((chosen.out / "clips").glob("*.mp4"))
-    for path in [shown[0], *(p for p in shown if p.stem in LABELLED)]:
+    made = next(path for path in shown if path.stem.startswith("s0_"))
+    for path in [made, *(p for p in shown if p.stem in LABELLED)]:
         name = "M030_sad_3_001" if path.stem in LABELLED else path.stem
         (held_out / f"{name}.mp4").write_bytes(path.read_bytes())
     rows = [("make clips", time.monotonic() - started, time.process_time(), 0)]

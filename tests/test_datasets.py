@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +265,16 @@ def test_a_folder_becomes_shards_and_a_card(recorded, tmp_path, in_this_process)
     assert not list((tmp_path / "out").glob(".*"))
     with pytest.raises(InputError, match="begun with other clips or settings"):
         prepare(Preparation(recorded, "mead", tmp_path / "out", split="all", seed=1, clips_per_shard=2))
+
+
+def test_what_a_killed_run_left_half_made_is_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, running = tmp_path / f".train-00000.tar.{gone.pid}.part", tmp_path / f".train-00001.tar.{os.getpid()}.part"
+    for path in (left, running):
+        path.write_bytes(b"half")
+    preparing._clear_unfinished(tmp_path)
+    assert not left.exists() and running.exists()
 
 
 def test_an_openface_table_beside_the_video_is_taken(filmed, tmp_path):

@@ -70,6 +70,7 @@ def prepare(wanted: Preparation, *, progress: Callable[[int, int], None] | None 
     split_name = wanted.split or DEFAULT_SPLITS.get(wanted.layout, "speakers")
     plans = plan_shards(clips, split_clips(clips, split_name, seed=wanted.seed), wanted)
     _begin(wanted, split_name, plans)
+    _clear_unfinished(wanted.out)
     done = sum(len(plan.clips) for plan in plans if _index_path(wanted.out, plan.name).is_file())
     total = sum(len(plan.clips) for plan in plans)
     if progress is not None:
@@ -126,6 +127,25 @@ def _begin(wanted: Preparation, split_name: str, plans: list[ShardPlan]) -> None
         _write(path, json.dumps(plan))
     except OSError as error:
         raise OutputError(f"Cannot write to the folder '{wanted.out}' ({error.strerror}): choose another.") from error
+
+
+def _clear_unfinished(out: Path) -> None:
+    """Removes what runs that were killed left half made, .NAME.PID.part of processes that are gone."""
+    for part in out.glob(".*.part"):
+        pid = part.suffixes[-2].removeprefix(".")
+        if pid.isdigit() and not _is_alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ frame by frame over the time that both last.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -46,10 +47,23 @@ class SeenVideo:
 
     def first(self, n_frames: int) -> SeenVideo:
         """The first n_frames frames."""
+        if n_frames == len(self.frames):
+            return self
         return SeenVideo(
             self.name, self.frames[:n_frames], self.landmarks[:n_frames], self.units[:n_frames], self.unit_names,
             self.identity, self.waveform,
         )  # fmt: skip
+
+    @cached_property
+    def sharpness(self) -> float:
+        """Mean CPBD of the frames; of a held picture it is measured once."""
+        distinct = self.frames[:1] if (self.frames == self.frames[0]).all() else self.frames
+        return float(np.mean([cpbd(frame) for frame in distinct]))
+
+    @cached_property
+    def heard(self) -> np.ndarray | None:
+        """The opening of the lips that our speech network hears in its sound, at FRAME_RATE; None without sound."""
+        return None if self.waveform is None else predicted_opening(self.waveform, FRAME_RATE)
 
 
 @dataclass(frozen=True)
@@ -153,20 +167,19 @@ def compare_videos(
     true, made = real.landmarks[..., :2], fake.landmarks[..., :2]
     template = true[0].astype(np.float64)
     own, aligned = (metrics.aligned(points.astype(np.float64), template) for points in (made, true))
-    waveform = fake.waveform or real.waveform
+    spoken = fake if fake.waveform is not None else real
     offset = correlation = None
     synced = None
-    if waveform is not None:
-        heard = predicted_opening(waveform, FRAME_RATE)
-        offset, correlation = estimate_offset(lip_opening(fake.landmarks), heard, FRAME_RATE)
+    if spoken.waveform is not None:
+        offset, correlation = estimate_offset(lip_opening(fake.landmarks), spoken.heard, FRAME_RATE)
         if sync is not None:
-            synced = sync.measure(fake.frames, fake.landmarks, waveform)
+            synced = sync.measure(fake.frames, fake.landmarks, spoken.waveform)
     return VideoScores(
         n_frames=n_frames,
         psnr=float(np.mean(ratios)),
         ssim=float(np.mean(alike)),
-        cpbd=float(np.mean([cpbd(frame) for frame in fake.frames])),
-        real_cpbd=float(np.mean([cpbd(frame) for frame in real.frames])),
+        cpbd=fake.sharpness,
+        real_cpbd=real.sharpness,
         mouth_lmd=metrics.landmark_distance(true, made, metrics.MOUTH),
         face_lmd=metrics.landmark_distance(true, made, metrics.FACE),
         jitter=metrics.landmark_jitter(own),
