@@ -34,6 +34,9 @@ def selfdrive(
     size: Size = 256,
     emotion: Annotated[str | None, typer.Option(help="Of all clips, 'happy:2'; by their names if not given.")] = None,
     networks: Annotated[Path | None, typer.Option(help="Folder of networks that 'train … --data' made.")] = None,
+    takes: Annotated[
+        Path | None, typer.Option(help="Folder of other takes under the clips' names: EAMM's emotion videos.")
+    ] = None,
     inception: Inception = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the table, JSON and the videos.")] = None,
 ) -> None:
@@ -44,7 +47,7 @@ def selfdrive(
     if missing:
         raise InputError(f"No video at '{missing[0]}': give videos of people who speak.")
     check_size(size, None)
-    report(clips, size=size, out=out, networks=networks, label=emotion, inception=inception)
+    report(clips, size=size, out=out, networks=networks, takes=takes, label=emotion, inception=inception)
 
 
 def table(

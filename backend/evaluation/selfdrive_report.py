@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from backend.checkpoints.store import MissingWeightsError
+from backend.datasets.clip import PreparedClip
+from backend.datasets.layouts import VIDEO_SUFFIXES, ClipFile
+from backend.datasets.measuring import Measuring, prepare_clip
 from backend.errors import InputError
 from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
-from backend.evaluation.selfdrive import drive_clip, load_driven, warp_methods
+from backend.evaluation.selfdrive import drive_clip, labelled_file, load_driven, warp_methods
 from backend.evaluation.sound_sync import SoundSync
 from backend.evaluation.video import FRAME_RATE, VideoScores
 from backend.evaluation.video_report import COLUMNS, INCEPTION_WEIGHTS, SOURCES, mean_scores, write_text
@@ -25,6 +28,7 @@ def measure_clips(
     *,
     size: int,
     networks: Path | None = None,
+    takes: Path | None = None,
     label: str | None = None,
     inception: Path | None = None,
     videos: Path | None = None,
@@ -32,13 +36,14 @@ def measure_clips(
 ) -> dict:
     """Measures all methods on the clips: a document with rows by method and clip, means, notes and passed-over clips.
 
-    videos: a folder for METHOD/CLIP.mp4. Raises InputError where nothing can be measured.
+    takes: a folder with other takes under the clips' names, whose pictures give EAMM the emotion. videos: a folder for
+    METHOD/CLIP.mp4. Raises InputError where nothing can be measured.
     """
     from backend.evaluation.selfdrive_networks import trained_methods
 
     methods = warp_methods(size)
     if networks is not None:
-        methods |= trained_methods(networks, size)
+        methods |= trained_methods(networks, size, takes=_takes(clips, takes, size))
     features = None if inception is None else InceptionFeatures(inception)
     notes, sync = [], None
     try:
@@ -88,6 +93,23 @@ def measure_clips(
     }  # fmt: skip
 
 
+def _takes(clips: list[Path], folder: Path | None, size: int) -> dict[str, PreparedClip]:
+    """Another take for every clip's key that the folder has one for. Raises InputError where none is there."""
+    if folder is None:
+        return {}
+    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in VIDEO_SUFFIXES}
+    chosen = {path: found[path.stem] for path in clips if path.stem in found}
+    if not chosen:
+        raise InputError(f"No take in '{folder}' has the name of a clip: name them alike.")
+    with held_back():
+        return {
+            labelled_file(path, None).key: prepare_clip(
+                ClipFile(take.stem, take, take.stem, None, 0), "test", Measuring(FRAME_RATE, size)
+            )
+            for path, take in chosen.items()
+        }
+
+
 def _file_name(method: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in method).strip("_")
 
@@ -126,14 +148,22 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def report(clips: list[Path], *, size: int, out: Path | None, networks: Path | None, label: str | None,
-           inception: Path | None) -> None:  # fmt: skip
+def report(
+    clips: list[Path],
+    *,
+    size: int,
+    out: Path | None,
+    networks: Path | None = None,
+    takes: Path | None = None,
+    label: str | None = None,
+    inception: Path | None = None,
+) -> None:
     """Measures and prints; out: a folder for selfdrive.md, selfdrive.json and the videos. Raises InputError."""
     from backend.commands.console import progress_bar
 
     with progress_bar("clips") as step:
         document = measure_clips(
-            clips, size=size, networks=networks, label=label, inception=inception,
+            clips, size=size, networks=networks, takes=takes, label=label, inception=inception,
             videos=None if out is None else out / "videos", progress=step,
         )  # fmt: skip
     text = markdown(document)

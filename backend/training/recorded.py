@@ -32,8 +32,13 @@ class Recordings:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What of the data goes into the weights' metadata: a hash of the clips' places and how many there are."""
+        """What of the data goes into the weights' metadata: how many clips there are, and a hash of their places and of
+        the shards' indexes, which hold what was measured of every clip.
+        """
         digest = hashlib.sha256(repr([(p.key, p.shard, p.start, p.stop) for p in self.train.places]).encode())
+        for shard in sorted({place.shard for place in self.train.places}):
+            index = (self.train.folder / shard).with_suffix(".json")
+            digest.update(index.read_bytes() if index.is_file() else b"")
         card = self.train.card()
         named = json.dumps({name: card.get(name) for name in ("layout", "split", "seed", "size", "frame_rate")})
         return {"data": named, "data_clips": str(len(self.train)), "data_sha256": digest.hexdigest()}
