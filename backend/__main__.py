@@ -41,6 +41,7 @@ Draft = Annotated[bool, typer.Option("--draft", help="A quick look: 256 pixels."
 Background = Annotated[
     str, typer.Option(help="keep, transparent (a ProRes 4444 .mov, for a still a PNG with alpha), or a colour #rrggbb.")
 ]
+Renderer = Annotated[str, typer.Option(help="Renderer: warp, facevid2vid or eamm.")]
 Pose = Annotated[str, typer.Option(help="Head motion: natural or still.")]
 Layer = Annotated[list[str] | None, typer.Option("--layer", help="NAME=STRENGTH, 0-2; lips emotion brows blinks …")]
 Mute = Annotated[list[str] | None, typer.Option("--mute", help="A layer to leave out; may be given again.")]
@@ -74,7 +75,7 @@ def render(
     emotion: Emotion = "neutral:0",
     fps: FrameRate = 25.0,
     size: Size = None,
-    renderer: Annotated[str, typer.Option(help="Renderer: warp, facevid2vid or eamm.")] = "warp",
+    renderer: Renderer = "warp",
     pose: Pose = "natural",
     layer: Layer = None,
     mute: Mute = None,
@@ -152,6 +153,7 @@ def rerender(
         typer.Option(help="A:B renders frames A up to but without B alone, into the video that is in the folder."),
     ] = None,
     frame: Annotated[int | None, typer.Option(help="Renders this one frame as a PNG.")] = None,
+    renderer: Renderer = "warp",
     background: Background = "keep",
     consent: Consent = "",
     certificate: Certificate = None,
@@ -165,7 +167,7 @@ def rerender(
     if frame is not None:
         if frames is not None:
             raise InputError("Give either --frame for a still or --frames for a part of the video.")
-        still_to_folder(portrait, curves, out, frame=frame, size=size, background=background)
+        still_to_folder(portrait, curves, out, frame=frame, size=size, background=background, renderer=renderer)
         return
     if audio is None:
         raise InputError("A video needs its sound: give --audio.")
@@ -173,7 +175,7 @@ def rerender(
     marking = _marking(unmarked, certificate, certificate_key, consent)
     rerender_to_folder(
         portrait, curves, audio, out, size=size, start=start, end=end, frames=wanted, background=background,
-        marking=marking,
+        renderer=renderer, marking=marking,
     )  # fmt: skip
 
 

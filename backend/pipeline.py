@@ -15,7 +15,7 @@ from backend.errors import InputError
 from backend.inference.memory import NO_MEMORY, Memory
 from backend.native_memory import give_back
 from backend.provenance.label import Label, Marking, label_shot, sign_video
-from backend.renderers import Scene, check_renderer
+from backend.renderers import FROM_CURVES, Scene, check_renderer
 from blender_addon.protocol.options import TRANSPARENT, Script, ShotOptions
 from blender_addon.protocol.types import AnimationCurves, EmotionTrack, Waveform
 
@@ -132,12 +132,14 @@ def rerender(
     video_path: Path, marking: Marking | None = None,
 ) -> FaceCoefficients:  # fmt: skip
     """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
+    check_renderer(options)
     portrait = read_portrait(portrait_file)
     coefficients = coefficients_on(portrait, curves)
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )
-    render_video(Scene(portrait, coefficients, audio, options), sink=sink, video_path=video_path, label=label)
+    scene = Scene(portrait, coefficients, audio, options, poses=FROM_CURVES)
+    render_video(scene, sink=sink, video_path=video_path, label=label)
     return coefficients
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a renderer may look at: the portrait, the shot's coefficients, its sound, emotion and poses ('video:FILE' or
-    a file, None: none given).
+    """What a renderer may look at: the portrait, the shot's coefficients, its sound, emotion and poses ('video:FILE', a
+    file or FROM_CURVES, None: none given); span: the frames that are wanted, None: all.
     """
 
     portrait: Portrait
@@ -32,6 +32,12 @@ class Scene:
     options: ShotOptions
     emotion: EmotionTrack | EmotionVideo | None = None
     poses: str | None = None
+    span: range | None = None
+
+    @property
+    def wanted(self) -> range:
+        """The frames to render."""
+        return range(self.coefficients.n_frames) if self.span is None else self.span
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Rendering:
     frames: Iterator[np.ndarray]
     notices: tuple[str, ...] = ()
 
+
+FROM_CURVES = "curves"
+"""Poses that are those of the shot's own coefficients."""
 
 # Renderer → the networks that it cannot do without; one name of each group.
 NEEDED = {
@@ -75,7 +84,9 @@ def check_renderer(options: ShotOptions) -> None:
     if options.renderer in ("facevid2vid", "eamm") and options.background != "keep":
         raise InputError(f"The renderer {options.renderer} keeps the photo's background: leave --background out.")
     if options.renderer == "eamm" and options.frame_rate != 25.0:
-        raise InputError(f"EAMM renders 25 frames per second, got {options.frame_rate:g}: leave --fps out.")
+        raise InputError(
+            f"EAMM renders 25 frames per second, got {options.frame_rate:g}: make the shot or its curves with 25."
+        )
 
 
 def render(scene: Scene) -> Rendering:
@@ -103,7 +114,7 @@ def warp_renderer(
 def _warp(scene: Scene) -> Rendering:
     renderer, frame = warp_renderer(scene.portrait, scene.options)
     shot = scene.coefficients
-    return Rendering(renderer.frame_size, (frame(shot, index) for index in range(shot.n_frames)))
+    return Rendering(renderer.frame_size, (frame(shot, index) for index in scene.wanted))
 
 
 def _facevid2vid(scene: Scene) -> Rendering:
@@ -111,13 +122,14 @@ def _facevid2vid(scene: Scene) -> Rendering:
 
     renderer = FaceVid2VidRenderer(scene.portrait, size=scene.options.size)
     source, driving, notices = renderer.keypoints(scene.coefficients)
-    return Rendering(renderer.frame_size, renderer.frames(source, driving), notices)
+    wanted = scene.wanted
+    return Rendering(renderer.frame_size, renderer.frames(source, driving[wanted.start : wanted.stop]), notices)
 
 
 def _eamm(scene: Scene) -> Rendering:
     from backend.audio.waveform import load_waveform
     from backend.inference.emotion_video import EmotionVideo
-    from backend.neural.eamm import EammRenderer, emotion_frames, read_poses
+    from backend.neural.eamm import EammRenderer, emotion_frames, pose_rows, read_poses
 
     options = scene.options
     renderer = EammRenderer(scene.portrait, size=options.size)
@@ -125,11 +137,15 @@ def _eamm(scene: Scene) -> Rendering:
     is_video = isinstance(scene.emotion, EmotionVideo)
     felt = emotion_frames(scene.emotion.path, seed=options.seed) if is_video else None
     notices = [] if is_video else ["EAMM takes its emotion from a video alone (--emotion video:FILE): it is neutral."]
-    if scene.poses is None:
-        notices.append("No poses were given (--pose video:FILE or an .npy file): the head looks ahead.")
+    if scene.poses == FROM_CURVES:
+        poses = pose_rows(scene.coefficients)
+        notices.append("EAMM draws lips from the sound: of the curves it follows the head alone.")
+    else:
+        poses = read_poses(scene.poses)
+        if scene.poses is None:
+            notices.append("No poses were given (--pose video:FILE or an .npy file): the head looks ahead.")
     frames = renderer.frames(
-        speech, scene.coefficients.n_frames, poses=read_poses(scene.poses), emotion=felt,
-        strength=options.strength("emotion"),
+        speech, scene.wanted, poses=poses, emotion=felt, strength=options.strength("emotion")
     )  # fmt: skip
     return Rendering(renderer.frame_size, frames, tuple(notices))
 

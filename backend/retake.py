@@ -12,7 +12,7 @@ from backend.errors import InputError
 from backend.pipeline import CancelledError, ShotSink, coefficients_on, read_portrait
 from backend.provenance.label import Marking, label_shot, sign_video
 from backend.provenance.verification import read_manifest
-from backend.renderers import warp_renderer
+from backend.renderers import FROM_CURVES, Scene, check_renderer, render, warp_renderer
 from backend.splice import faded, read_footage, splice_video
 from bfm.coefficients import FaceCoefficients
 from blender_addon.protocol.options import KEEP, ShotOptions
@@ -28,9 +28,14 @@ def render_still(
     """
     if not 0 <= frame < curves.n_frames:
         raise InputError(f"The curves have frames 0 to {curves.n_frames - 1}, got frame {frame}.")
+    if options.renderer == "eamm":
+        raise InputError("EAMM draws from sound, which a still has none of: use --renderer warp or facevid2vid.")
+    check_renderer(options)
     portrait = read_portrait(portrait_file)
-    _, render = warp_renderer(portrait, options)
-    return render(coefficients_on(portrait, curves), frame)
+    coefficients = coefficients_on(portrait, curves)
+    if options.renderer == "warp":
+        return warp_renderer(portrait, options)[1](coefficients, frame)
+    return next(render(Scene(portrait, coefficients, b"", options, span=range(frame, frame + 1))).frames)
 
 
 def rerender_range(
@@ -49,16 +54,21 @@ def rerender_range(
         )
     if options.background != KEEP:
         raise InputError("Frames can be replaced where the background is kept: render other backgrounds whole.")
+    check_renderer(options)
     portrait = read_portrait(portrait_file)
     options = replace(options, size=options.size or min(footage.width, footage.height))
     coefficients = faded(
         _read_coefficients(previous_coefficients, curves.frame_rate), coefficients_on(portrait, curves), first, last
     )
-    renderer, render = warp_renderer(portrait, options)
-    if renderer.frame_size != (footage.width, footage.height):
+    rendering = render(
+        Scene(portrait, coefficients, audio, options, poses=FROM_CURVES, span=range(first, last))
+    )  # fmt: skip
+    for notice in rendering.notices:
+        sink.notice(notice)
+    if rendering.frame_size != (footage.width, footage.height):
         raise InputError(
             f"The video that is there has {footage.width}×{footage.height} pixels, these frames would have "
-            f"{'×'.join(map(str, renderer.frame_size))}: give the same portrait and size, or render it whole."
+            f"{'×'.join(map(str, rendering.frame_size))}: give the same portrait and size, or render it whole."
         )
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
@@ -67,8 +77,7 @@ def rerender_range(
         label = replace(label.of(coefficients), carried=_mark_of(previous))
 
     def images():
-        for index in range(first, last):
-            image = render(coefficients, index)
+        for index, image in enumerate(rendering.frames, first):
             sink.frame(index, image)
             sink.progress("rendering", index + 1 - first, last - first)
             if sink.cancelled():

@@ -65,6 +65,12 @@ def test_eamm_loss_weighs_its_parts():
     image, target = (torch.rand(1, 3, 32, 32).double() for _ in range(2))
     kp, per = keypoint_loss(ours, theirs), perceptual_loss(image, target, features)
     assert torch.isclose(eamm_loss(ours, theirs, image, target, features, perceptual_weight=10.0), kp + 10 * per)
+    small, other = (x[:, :, ::4, ::4].contiguous() for x in (image, target))
+
+    def joint(value, jacobian, rendered):
+        return eamm_loss(Keypoints(value, jacobian), theirs, rendered, other, lambda picture: (torch.tanh(picture),))
+
+    assert torch.autograd.gradcheck(joint, (ours.value, ours.jacobian, small.requires_grad_()))
 
 
 def test_mapping_loss_is_a_norm_and_trains_the_mapping():

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from made_up_models import write_bfm2009
+from narrow_networks import installed_networks, small_networks
 
 from backend.checkpoints import store
 from backend.errors import InputError
-from backend.models.eamm import audio_features, emotion
-from backend.models.eamm import generator as eamm_generator
-from backend.models.eamm import keypoints as eamm_keypoints
-from backend.models.facevid2vid import generator, keypoints, mapping
-from backend.models.facevid2vid.dense_motion import DenseMotionConfig
-from backend.neural import calibration, driving, eamm, facevid2vid
+from backend.faces.models import import_model
+from backend.neural import calibration, eamm, facevid2vid
 from backend.neural.crop import FaceCrop, face_crop
 from backend.pipeline import read_portrait
 from backend.renderers import check_renderer
@@ -31,73 +27,10 @@ from blender_addon.protocol.types import Waveform
 N_FRAMES = 3
 
 
-class Reader(nn.Module):
-    """In place of the reconstruction network: coefficients that are linear in the picture."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-        self.weight = torch.randn(257, 3 * 16, generator=torch.Generator().manual_seed(0)) / 10
-
-    def forward(self, image):
-        self.calls += 1
-        return nn.functional.adaptive_avg_pool2d(image, 4).flatten(1) @ self.weight.T
-
-
-@lru_cache(maxsize=1)
-def sound_network() -> nn.Module:
-    """EAMM's sound branch, which has no narrow form, made once."""
-    torch.manual_seed(0)
-    return audio_features.AudioFeatures()
-
-
-def small_networks() -> dict[str, nn.Module]:
-    """Every network of both renderers, narrow."""
-    torch.manual_seed(0)
-    motion = DenseMotionConfig(width=4, max_width=16, feature_channels=8)
-    points = eamm_keypoints.KeypointConfig(width=4, max_width=16)
-    reading = eamm_keypoints.KeypointConfig()
-    made = {
-        "facevid2vid.generator": generator.Generator(
-            generator.GeneratorConfig(width=8, volume_channels=8, n_residual=1, motion=motion)
-        ),
-        "facevid2vid.keypoints": keypoints.KeypointDetector(keypoints.KeypointDetectorConfig(width=4, max_width=16)),
-        "facevid2vid.mapping": mapping.MappingNet(mapping.MappingConfig(70, width=32)),
-        "facevid2vid.mapping_emotion": mapping.MappingNet(mapping.MappingConfig(230, width=32)),
-        "reconstruction": Reader(),
-        "eamm.keypoints": eamm_keypoints.KeypointDetector(points),
-        "eamm.audio_keypoints": eamm_keypoints.KeypointReader(reading),
-        "eamm.audio_features": sound_network(),
-        "eamm.emotion": emotion.EmotionDisplacement(emotion.EmotionConfig(width=4, max_width=16)),
-        "eamm.generator": eamm_generator.Generator(
-            eamm_generator.GeneratorConfig(width=8, n_residual=1, motion_width=4, motion_max_width=16)
-        ),
-    }
-    return {name: net.eval().requires_grad_(False) for name, net in made.items()}
-
-
 @pytest.fixture
 def networks(monkeypatch, tmp_path):
     """Narrow networks in place of imported ones, and empty folders of weights and models."""
-    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setenv("EMORIG_MODELS", str(tmp_path / "models"))
-    made = small_networks()
-    del made["facevid2vid.mapping_emotion"]
-
-    def load(name, *, preferred=()):
-        if name not in made:
-            raise store.MissingWeightsError(f"The weights of {name} are not here.")
-        return made[name]
-
-    for module in (facevid2vid, driving, eamm):
-        monkeypatch.setattr(module, "load_network", load)
-    monkeypatch.setattr(
-        driving, "source_of", lambda name: SimpleNamespace(stored_sha256="0" * 64) if load(name) else None
-    )
-    known = calibration.Calibration(0.3 * np.eye(64, dtype=np.float32), 0.25)
-    monkeypatch.setattr(facevid2vid, "network_size", lambda side: 128)
-    monkeypatch.setattr(driving, "kept_calibration", lambda network, digest: known)
-    return made
+    return installed_networks(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +129,23 @@ def test_without_the_reconstruction_network_something_is_said(networks, portrait
         renderer.keypoints(shot(portrait))
 
 
+def test_expressions_go_by_the_basel_model_where_it_is_here(networks, portrait, tmp_path):
+    write_bfm2009(tmp_path)
+    import_model(tmp_path, kind="bfm2009")
+    renderer = facevid2vid.FaceVid2VidRenderer(portrait, size=256)
+    moved = shot(portrait, expression=portrait.fit.expression + 2.0 * np.eye(N_FRAMES, 64, 17))
+    source, points, notices = renderer.keypoints(moved)
+    assert "Basel Face Model" in notices[0]
+    assert "% of the motion is lost" in notices[0]
+    assert (points - source).abs().amax((1, 2)).min() > 1e-5
+    _, still, _ = renderer.keypoints(shot(portrait))
+    assert torch.allclose(still, source.expand_as(still), atol=1e-5)
+    del networks["reconstruction"]
+    _, fitted, notices = renderer.keypoints(moved)
+    assert "come from fitting" in notices[-1]
+    assert fitted.shape == points.shape
+
+
 def test_calibration_is_kept_and_tells_its_error(networks, monkeypatch):
     reader = networks["reconstruction"]
     monkeypatch.setattr(calibration.calibrate, "__kwdefaults__", {"model": None, "n_mixes": 8})
@@ -234,7 +184,7 @@ def test_eamm_follows_speech_poses_and_emotion(networks, portrait):
     assert torch.allclose(twice.value - calm.value, 2 * (felt.value - calm.value), atol=1e-5)
     turned = renderer.keypoints(speech, poses=ahead + np.eye(6)[:1] * 20.0, emotion=None)
     assert (turned.value - calm.value).abs().max() > 0
-    frames = list(renderer.frames(speech, 27, poses=ahead, emotion=film))
+    frames = list(renderer.frames(speech, range(27), poses=ahead, emotion=film))
     assert len(frames) == 27
     assert all(frame.shape == (256, 256, 3) for frame in frames)
     assert np.array_equal(frames[0][-20:], renderer._plate.image[-20:])

@@ -227,6 +227,39 @@ def test_only_what_is_felt_is_kept():
     assert corner.std() < 0.03
 
 
+@pytest.mark.shared
+def test_a_real_emotion_video_gives_its_corners_without_its_speech(shared, happy):
+    from scipy.ndimage import gaussian_filter1d
+
+    from backend.inference.emotion_video import CORNERS, FELT, LIDS, felt_weights
+    from backend.tracking.tracker import track_video
+
+    def quick(values: np.ndarray, rate: float) -> np.ndarray:
+        """What comes and goes with syllables."""
+        return values - gaussian_filter1d(values, 0.2 * rate, axis=0)
+
+    sad = track_video(shared / "media" / "clips" / "speech_sad_mead.mp4", end=2.0)
+    kept = [i for i, name in enumerate(EXPRESSION_CHANNELS) if name.startswith((*FELT, *LIDS, *CORNERS))]
+    corners = [i for i in kept if EXPRESSION_CHANNELS[i].startswith(CORNERS)]
+    assert len(corners) == 8
+    for tracked in (sad, happy):
+        weights, rate = tracked.coefficients.weights, tracked.curves.frame_rate
+        felt = felt_weights(weights, rate)
+        assert not np.delete(felt, kept, axis=1).any()
+        assert np.abs(felt[:, kept].mean(0) - weights[:, kept].mean(0)).max() < 0.08
+        moving = [i for i in corners if weights[:, i].mean() > 0.1]
+        assert (quick(felt[:, moving], rate).std(0) < 0.6 * quick(weights[:, moving], rate).std(0)).all()
+    # Each clip's own mouth is still told by what is kept: corners down in one, up in the other.
+    means = {name: felt_weights(t.coefficients.weights, t.curves.frame_rate).mean(0) for name, t in
+             (("sad", sad), ("happy", happy))}  # fmt: skip
+    place = CHANNEL_INDEX
+    down, up = (
+        np.array([place[f"{stem}{side}"] for side in ("Left", "Right")]) for stem in ("mouthFrown", "mouthSmile")
+    )
+    assert means["sad"][down].sum() > 2 * means["happy"][down].sum()
+    assert means["happy"][up].sum() > 2 * means["sad"][up].sum()
+
+
 def test_videos_are_stretched_cut_or_played_to_and_fro():
     from backend.inference.emotion_video import fitted_to_shot
 

@@ -4,6 +4,7 @@ installed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -245,6 +246,48 @@ def test_a_file_that_changed_since_is_refused_and_deleted(server, folder):
     assert not list((folder / "downloads").iterdir())
     with pytest.raises(InputError, match="expected 00"):
         fetching.fetch(replace(file, sha256="00"), fetching.offer(file, server.address))
+
+
+@pytest.mark.parametrize("content", [b"<html>Log in first</html>", b"PK" + bytes(4000)])
+def test_a_page_in_place_of_a_file_leaves_nothing(server, folder, content):
+    server.content = content
+    file = find_file("audio2exp-old")
+    with pytest.raises(InputError, match=r"damaged, truncated or no checkpoint: fetch it again"):
+        fetching.fetch(file, fetching.offer(file, server.address))
+    assert not list(folder.rglob("*.safetensors"))
+    assert not list((folder / "downloads").iterdir())
+    assert "audio2exp-old" not in store.read_ledger()
+
+
+def test_an_empty_file_is_not_downloaded(server, folder):
+    server.content = b""
+    with pytest.raises(InputError, match="offers an empty file"):
+        fetching.offer(find_file("audio2exp-old"), server.address)
+    assert not folder.exists()
+
+
+def test_a_connection_that_breaks_within_a_block_keeps_what_came(server, folder, monkeypatch):
+    import http.client
+
+    class Breaking:
+        def __init__(self, answer) -> None:
+            self.answer, self.status, self.calls = answer, answer.status, 0
+
+        def read(self, n):
+            self.calls += 1
+            if self.calls == 3:
+                raise http.client.IncompleteRead(b"")
+            return self.answer.read(n)
+
+    asked = fetching._asked
+    monkeypatch.setattr(
+        fetching, "_asked", lambda request, file: contextlib.nullcontext(Breaking(asked(request, file)))
+    )
+    file = find_file("audio2exp-old")
+    offered = fetching.Offer(server.address, len(server.content), "1")
+    with pytest.raises(InputError, match="broke off at 2"):
+        fetching.fetch(file, offered)
+    assert (folder / "downloads" / f"{AUDIO2EXP}.part").stat().st_size == 2 * fetching.BLOCK
 
 
 def test_addresses_that_cannot_be_fetched_are_explained(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import urllib.error
@@ -44,6 +45,8 @@ def offer(file: PublishedFile, address: str | None = None) -> Offer:
         raise InputError(f"The address should start with https:// or http://, got '{address}'.")
     with _asked(urllib.request.Request(address, method="HEAD"), file) as answer:
         size = answer.headers.get("Content-Length")
+        if size == "0":
+            raise InputError(f"{address} offers an empty file: ask {file.project}, or give another --address.")
         mark = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     return Offer(address, None if size is None else int(size), mark)
 
@@ -105,7 +108,7 @@ def _download(file: PublishedFile, offered: Offer, part: Path, progress: Callabl
 
 def _copied(answer, target, done: int, offered: Offer, progress: Callable[[int, int], None]) -> int:
     """Bytes in the part file after copying what comes; a broken connection ends it."""
-    with contextlib.suppress(OSError, urllib.error.URLError):
+    with contextlib.suppress(OSError, http.client.HTTPException):
         while block := answer.read(BLOCK):
             target.write(block)
             done += len(block)

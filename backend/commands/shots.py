@@ -81,6 +81,7 @@ def rerender_to_folder(
     end: float | None,
     frames: tuple[int, int] | None = None,
     background: str = KEEP,
+    renderer: str = "warp",
     marking: Marking | None = None,
 ) -> None:
     """Renders a portrait from a curve file into a folder; frames: only these, into the video that is there."""
@@ -89,7 +90,9 @@ def rerender_to_folder(
 
     marking = marking or Marking.chosen()
     curves, _ = read_curves(curves_file)
-    options = ShotOptions(frame_rate=curves.frame_rate, size=size, start=start, end=end, background=background)
+    options = ShotOptions(
+        frame_rate=curves.frame_rate, size=size, start=start, end=end, background=background, renderer=renderer
+    )  # fmt: skip
     video = _video_name(options)
     with staged(out) as folder, ConsoleSink() as sink:
         made = {"options": options, "sink": sink, "video_path": folder / video, "marking": marking}
@@ -115,8 +118,9 @@ def rerender_to_folder(
 
 
 def still_to_folder(
-    portrait: Path, curves_file: Path, out: Path, *, frame: int, size: int | None, background: str = KEEP
-) -> None:
+    portrait: Path, curves_file: Path, out: Path, *, frame: int, size: int | None, background: str = KEEP,
+    renderer: str = "warp",
+) -> None:  # fmt: skip
     """Renders one frame of a curve file on a portrait as a PNG into a folder."""
     from PIL import Image
 
@@ -124,7 +128,7 @@ def still_to_folder(
     from backend.retake import render_still
 
     curves, _ = read_curves(curves_file)
-    options = ShotOptions(frame_rate=curves.frame_rate, size=size, background=background)
+    options = ShotOptions(frame_rate=curves.frame_rate, size=size, background=background, renderer=renderer)
     name = f"frame_{frame:05d}.png"
     with staged(out) as folder:
         Image.fromarray(render_still(portrait, curves, frame, options=options)).save(folder / name)

@@ -52,17 +52,17 @@ class EammRenderer:
         return width, height
 
     def frames(
-        self, speech: Waveform, n_frames: int, *, poses: np.ndarray, emotion: np.ndarray | None, strength: float = 1.0
+        self, speech: Waveform, wanted: range, *, poses: np.ndarray, emotion: np.ndarray | None, strength: float = 1.0
     ) -> Iterator[np.ndarray]:
-        """n_frames frames (H, W, 3) uint8 RGB in order, 25 per second.
+        """The wanted frames (H, W, 3) uint8 RGB in order, 25 per second.
 
         poses: rows (n, 6 or more) of a pose tracker; emotion: frames of the emotion video (n, 256, 256, 3) uint8,
         played again where it is shorter, or None for a neutral face. Raises InputError for sound that is too short.
         """
         points = self.keypoints(speech, poses=poses, emotion=emotion, strength=strength)
         last = len(points.value) - 1
-        for first in range(0, n_frames, BATCH):
-            index = torch.arange(first, min(first + BATCH, n_frames)).clamp(max=last)
+        for first in range(0, len(wanted), BATCH):
+            index = torch.tensor(wanted[first : first + BATCH]).clamp(max=last)
             driving = points[index]
             source = Keypoints(
                 self._source.value.expand_as(driving.value), self._source.jacobian.expand_as(driving.jacobian)
@@ -166,7 +166,7 @@ def _tracked_poses(video: Path) -> np.ndarray:
 
 
 def pose_rows(shot: FaceCoefficients) -> np.ndarray:
-    """Rows (n_frames, 6) of tracked coefficients as the pose tracker would give them."""
+    """The head of a shot as rows (n_frames, 6) that approximate the pose tracker's."""
     rows = np.tile(POSE_AHEAD, (shot.n_frames, 1))
     rows[:, :3] += np.degrees(shot.rotation[:, [1, 0, 2]])
     moved = shot.translation - shot.translation[0]

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
 from backend.models.blocks import ConvBlock
 from backend.models.facevid2vid.generator import Generator, SourceFeatures
@@ -133,9 +133,21 @@ def _workers(n: int) -> ThreadPoolExecutor:
 
 def folded(module: nn.Module) -> nn.Module:
     """The module with spectral norm and batch norm folded into the convolutions, in place."""
-    for part in module.modules():
+    for name, part in module.named_children():
         if isinstance(part, nn.Conv2d) and is_parametrized(part, "weight"):
-            remove_parametrizations(part, "weight")
-        if isinstance(part, ConvBlock) and not isinstance(part.norm, nn.Identity):
-            part.conv, part.norm = fuse_conv_bn_eval(part.conv, part.norm), nn.Identity()
+            setattr(module, name, _plain(part))
+        else:
+            folded(part)
+    if isinstance(module, ConvBlock) and not isinstance(module.norm, nn.Identity):
+        module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
     return module
+
+
+def _plain(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution with its spectral norm worked into the weight."""
+    has_bias = conv.bias is not None
+    made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding, bias=has_bias)
+    made.weight = nn.Parameter(conv.weight.detach(), requires_grad=False)
+    if has_bias:
+        made.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
+    return made
