@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from published_reference import case, network
 
+from backend.evaluation.neural_speed import LIMIT
 from backend.models.coordinates import AntiAliasDownsample, coordinate_grid, gaussian_maps
 from backend.models.facevid2vid import head_pose
 from backend.models.facevid2vid.dense_motion import MASK_THRESHOLD, Motion, deformation
@@ -14,6 +17,7 @@ from backend.models.facevid2vid.generator import SourceFeatures
 from backend.models.facevid2vid.head_pose import HeadMotion
 from backend.models.facevid2vid.mapping import windows
 from backend.models.relative_motion import hull_scale, relative_positions
+from backend.neural.optimised import FastGenerator
 
 pytestmark = pytest.mark.shared
 HEADS = {"yaw": "yaw", "pitch": "pitch", "roll": "roll", "t": "translation", "exp": "deformation"}
@@ -102,6 +106,25 @@ def settled(generator, given, features, motion, image: torch.Tensor) -> torch.Te
         if error(candidate) < error(image):
             mask, image = other, candidate
     return image
+
+
+@pytest.mark.soak
+def test_the_fast_generator_draws_the_published_pictures():
+    given = case("sadtalker_generator")
+    fast = FastGenerator(copy.deepcopy(network("facevid2vid.generator")), torch.device("cpu"))
+    parts, features = fast.generator, fast.generator.encode(given["source_image"])
+    motion = parts.motion(features.compressed, given["kp_source"], given["kp_driving"])
+    found = {
+        "occlusion_map": motion.occlusion,
+        "mask_stride4": motion.mask[:, :, ::4, ::4, ::4],
+        "deformation_stride2_4_4": motion.deformation[:, ::2, ::4, ::4],
+    }
+    for name, ours in found.items():
+        assert np.abs(ours.numpy() - given.outputs[name]).max() <= LIMIT, name
+    image = parts.decoder(parts.warp(features, motion))
+    # The mean: a share that rounding carries over the mask's threshold moves a few pixels, here as there.
+    assert np.abs(image[1:].numpy() - given.outputs["prediction_image1"]).mean() <= LIMIT
+    assert np.abs(image[:1, :, ::4, ::4].numpy() - given.outputs["prediction_image0_stride4"]).mean() <= LIMIT
 
 
 def test_animation_of_three_frames():
