@@ -198,7 +198,7 @@ def report(
     """Prints the tables: labelled recordings, conditions, emotions, clips, speed; what is not installed is named."""
     console, ways = Console(), compared(weights, streaming_weights)
     sets = {
-        "held-out Russian, a speaker of the training": (recordings.russian(n_recordings), "festvox-ru"),
+        f"held-out Russian, {_acquaintance(weights)}": (recordings.russian(n_recordings), "festvox-ru"),
         "English, unheard speakers": (recordings.english(), "pocketsphinx-testdata"),
     }
     if labelled is not None:
@@ -216,6 +216,20 @@ def report(
         _print_clips(console, {path.name: evaluate_clip(path, ways) for path in clips})
     sound = hard[0].waveform if hard else Waveform(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
     console.print(*(f"{what}: {value:.1f}" for what, value in evaluate_speed(sound).items()), sep="\n")
+
+
+def _acquaintance(weights: Path | None) -> str:
+    """Whether the networks were trained on festvox-ru's speaker."""
+    from safetensors import safe_open
+
+    files = (
+        [weights] if weights is not None else [NETWORKS[name].path for name in ("speech", "streaming", "emospeaker")]
+    )
+    for path in files:
+        with safe_open(str(path), framework="pt") as file:
+            if "--without russian" not in (file.metadata() or {}).get("corpus_command", ""):
+                return "a speaker of the training"
+    return "a speaker that no network was trained on"
 
 
 def _bilabials(said: list[Recording]) -> int:
