@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.articulation import ARTICULATOR_INDEX
 from ..audio.features import count_frames, log_mels, warp_bands
 from ..audio.phones import PHONE_INDEX, SILENCE
 from ..audio.running_level import RunningLevel
 
 SHARE = 0.5  # of the second opinion: the mean of both
 SILENT = PHONE_INDEX[SILENCE]
+SEALS = [ARTICULATOR_INDEX["closure"], ARTICULATOR_INDEX["labiodental"]]
 Opinion = tuple[np.ndarray, np.ndarray, np.ndarray]
 BLOCK = 3000  # feature frames (30 s) that one pass answers for
 
@@ -24,9 +26,11 @@ BLOCK = 3000  # feature frames (30 s) that one pass answers for
 def in_one(first: Opinion, second: Opinion) -> Opinion:
     """The mean of two opinions (articulators (n, 13), phones (n, 42), stress (n,)), but silence where both hear it.
 
-    A network that does not know a voice takes its words for noise; the other one often does know it.
+    A network that does not know a voice takes its words for noise; the other one often does know it. Lips seal by the
+    geometric mean: one network alone is often wrong about a closure.
     """
     moves, phones, stress = (a + np.float32(SHARE) * (b - a) for a, b in zip(first, second, strict=True))
+    moves[:, SEALS] = np.sqrt(np.maximum(first[0][:, SEALS], 0.0) * np.maximum(second[0][:, SEALS], 0.0))
     silent = np.minimum(first[1][:, SILENT], second[1][:, SILENT])
     spoken = np.maximum(1.0 - phones[:, SILENT], 1e-6)
     phones = phones * ((1.0 - silent) / spoken)[:, None]

@@ -52,6 +52,7 @@ USUAL_LOUDNESS, USUAL_STRESS = 0.75, 0.65
 EFFORT_SMOOTHING = 0.06  # seconds
 LONG_PAUSE, CLOSING_TIME, OPENING_TIME = 0.34, 0.12, 0.16  # seconds
 SILENCE_SMOOTHING = 0.03  # seconds
+SURE_SILENCE, SPEECH_LOUDNESS = 0.9, 0.8  # probability of silence; loudness (0-1) within 4 dB of the recording's speech
 EFFORT_LIMITS = (0.65, 1.35)
 
 
@@ -201,9 +202,14 @@ def follow(heard: Heard, script: Script, duration: float) -> Heard:
 
 
 def speaking_share(listening: Listening, phones: tuple[Phone, ...]) -> np.ndarray:
-    """Whether somebody speaks (n,), 0-1 at 50 Hz: not in what the network takes for silence, nor in long pauses."""
-    speaking = 1.0 - _smooth(listening.phones[:, PHONE_INDEX[SILENCE]], SILENCE_SMOOTHING)
-    return speaking * ~_is_pause(phones, len(speaking))
+    """Whether somebody speaks (n,), 0-1 at 50 Hz: not in what the network takes for silence, nor in long pauses.
+
+    What is as loud as the speech and not surely silence is no pause, though no phone may be likelier than silence.
+    """
+    silent = listening.phones[:, PHONE_INDEX[SILENCE]]
+    doubtful = (silent < SURE_SILENCE) & (listening.loudness > SPEECH_LOUDNESS)
+    pause = _is_pause(phones, len(silent)) & ~doubtful
+    return (1.0 - _smooth(silent, SILENCE_SMOOTHING)) * ~pause
 
 
 def articulation_of(heard: Heard, weights: np.ndarray, frame_rate: float) -> Articulation:
