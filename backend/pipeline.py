@@ -143,6 +143,18 @@ def rerender(
     return coefficients
 
 
+def still(
+    portrait_file: Path | bytes, curves: AnimationCurves, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink
+) -> None:
+    """Renders a portrait from (edited) curves to frames alone: a preview needs no video. Raises InputError."""
+    from backend.renderers import render
+
+    portrait = read_portrait(portrait_file)
+    scene = Scene(portrait, coefficients_on(portrait, curves), audio, options)
+    for index, image in enumerate(render(scene).frames):
+        sink.frame(index, image)
+
+
 def coefficients_on(portrait: Portrait, curves: AnimationCurves) -> FaceCoefficients:
     """What (edited) curves show on a portrait, whoever's face they came from. Raises InputError."""
     from backend.curves.convert import coefficients_from_curves

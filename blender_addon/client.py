@@ -130,11 +130,12 @@ class Client:
         performance: bytes = b"",
         performance_name: str = "",
         export: str = "",
+        is_still: bool = False,
     ) -> str:
         """Hands in a shot as the bytes of its files and returns the job's name; poll() sends what remains of them.
 
         portrait None: curves alone. curves: edited curves to render. frame_encoding, frame_size, priority,
-        performance (an emotion video) and export: see messages.Submit.
+        performance (an emotion video), export and is_still: see messages.Submit.
         """
         request = Submit(
             job=new_job_name(),
@@ -151,6 +152,7 @@ class Client:
             performance_name=performance_name,
             performance_size=len(performance),
             export=export,
+            is_still=is_still,
         )
         files = {"audio": audio, "portrait": portrait or b"", "performance": performance}
         job = RemoteJob(request.job, request, files)

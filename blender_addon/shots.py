@@ -149,6 +149,7 @@ def preview_request(context) -> Request:
         "emotion": EmotionTrack((EmotionKey(0.0, "neutral", 0.0),)),
         "options": shot_options(scene, renders=True, size=size, start=0.0, end=None),
         "curves": cut(curves, place, place + 1),
+        "is_still": True,
         "frame_size": size,
     }
     return Request(arguments, _memo(scene, "preview", frame=scene.frame_current))

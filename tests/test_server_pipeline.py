@@ -13,6 +13,7 @@ from service_host import hand_in, running_service
 
 from backend.service.server import DEFAULT_JOB_FUNCTION
 from blender_addon.client import Video
+from blender_addon.protocol.layers import cut
 from blender_addon.protocol.messages import Cancelled, Curves, Failed, Finished, Frame
 from blender_addon.protocol.options import ShotOptions
 
@@ -68,6 +69,24 @@ def test_its_own_curves_render_the_same_pictures_again(service, photo, sentence,
         again = list(client.wait(job, timeout=120))
     assert isinstance(again[-1], Finished), again[-1]
     assert [f.data for f in of_kind(again, Frame)] == [f.data for f in of_kind(shot, Frame)]
+
+
+def test_a_still_is_a_frame_without_a_video(service, photo, sentence, shot):
+    """The same picture as in the video of these curves, and nothing is encoded."""
+    curves = cut(of_kind(shot, Curves)[0].curves, 3, 4)
+    with service.client() as client:
+        options = ShotOptions(size=SIZE)
+        job = hand_in(
+            client, sentence.read_bytes(), options=options, portrait=photo, portrait_name="p.png", curves=curves,
+            is_still=True,
+        )  # fmt: skip
+        messages = list(client.wait(job, timeout=120))
+    (frame,) = of_kind(messages, Frame)
+    assert isinstance(messages[-1], Finished) and not of_kind(messages, Video)
+    pictures = [
+        cv2.imdecode(np.frombuffer(f.data, np.uint8), 1).astype(float) for f in (frame, of_kind(shot, Frame)[3])
+    ]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1.0
 
 
 def test_curves_alone_need_no_portrait(service, sentence):

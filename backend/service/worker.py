@@ -47,7 +47,7 @@ _memory = Memory(KEPT_BYTES)  # a seed, a phone or an emotion that changes is a 
 class JobRequest:
     """A shot for the job function: files by path, None for a portrait that was not sent; folder is for its own use.
 
-    export: the format in which the curves are wanted as a file, empty for a shot.
+    export: the format in which the curves are wanted as a file, empty for a shot. is_still: frames without a video.
     """
 
     portrait: Path | None
@@ -57,11 +57,12 @@ class JobRequest:
     curves: AnimationCurves | None
     folder: Path
     export: str = ""
+    is_still: bool = False
 
 
 def render_request(request: JobRequest, sink: JobSink) -> None:
     """The job function of the service: predicts and renders a shot, or renders curves that were edited."""
-    from backend.pipeline import Shot, rerender, run_shot
+    from backend.pipeline import Shot, rerender, run_shot, still
 
     if request.export:
         from backend.export.formats import write_curves
@@ -75,6 +76,8 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
             sink.notice(advice)
         sink.video(place)
         return
+    if request.is_still and request.curves is None:
+        raise InputError("Frames without a video need the curves that they show: animate the shot first.")
     video_path = request.folder / "video.mp4"
     if request.curves is None:
         shot = Shot(request.portrait, request.audio, request.emotion, request.options)
@@ -82,7 +85,11 @@ def render_request(request: JobRequest, sink: JobSink) -> None:
         return
     if request.portrait is None:
         raise InputError("Rendering edited curves needs a portrait: choose the one they were made with.")
-    rerender(request.portrait, request.curves, request.audio, options=request.options, sink=sink, video_path=video_path)
+    given = (request.portrait, request.curves, request.audio)
+    if request.is_still:
+        still(*given, options=request.options, sink=sink)
+        return
+    rerender(*given, options=request.options, sink=sink, video_path=video_path)
 
 
 def prepare() -> None:
@@ -188,7 +195,8 @@ def _job_request(request: Submit, folder: Path) -> JobRequest:
         from backend.inference.emotion_video import EmotionVideo
 
         emotion = EmotionVideo(upload_path(folder, request, "performance"))
-    return JobRequest(portrait, audio, emotion, request.options, request.curves, folder, request.export)
+    options, curves = request.options, request.curves
+    return JobRequest(portrait, audio, emotion, options, curves, folder, request.export, request.is_still)
 
 
 def _in_clients_words(sentence: str, request: Submit, folder: Path) -> str:

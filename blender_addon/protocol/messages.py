@@ -111,7 +111,7 @@ class Submit:
     FRAME_ENCODINGS. frame_size: shorter side of those frames in pixels, None as rendered. priority: among the client's
     own waiting shots, higher first, -100 to 100. performance_size: bytes of a video of a face whose emotion the shot
     takes instead of `emotion`; 0 for none. export: a format of options.EXPORTS that the curves are written in; the file
-    comes back as a video would.
+    comes back as a video would. is_still: the frames of the curves alone are wanted, no video, as for a preview.
     """
 
     job: str
@@ -128,6 +128,7 @@ class Submit:
     performance_name: str = ""
     performance_size: int = 0
     export: str = ""
+    is_still: bool = False
 
     def __post_init__(self) -> None:
         _require_job(self.job)

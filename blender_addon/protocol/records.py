@@ -111,6 +111,10 @@ def _read_integer(value: object, _buffers: Buffers, what: str) -> int:
     return _expect(value, int, what)
 
 
+def _read_truth(value: object, _buffers: Buffers, what: str) -> bool:
+    return _expect(value, bool, what)
+
+
 def _read_number(value: object, _buffers: Buffers, what: str) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ProtocolError(f"{what} should be a finite number, got {str(value)[:40]}.")
@@ -186,6 +190,7 @@ def _read_array_mapping(value: object, buffers: Buffers, what: str) -> dict[str,
 READERS: dict[str, Callable[[object, Buffers, str], object]] = {
     "str": _read_text,
     "int": _read_integer,
+    "bool": _read_truth,
     "float": _read_number,
     "bytes": _read_bytes,
     "np.ndarray": _read_array,

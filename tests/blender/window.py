@@ -17,7 +17,7 @@ PANELS = [c for c in (*panels.CLASSES, *character_panels.CLASSES) if issubclass(
 
 LONGEST_WORK = 0.05  # seconds that one poll of the add-on may work on the window's thread
 LONGEST_HOLD = 0.25  # seconds that it may take on a busy machine
-LIMIT = 60.0
+LIMIT = 100.0
 works, holds, states, drawn = [], [], set(), set()
 
 
