@@ -14,13 +14,13 @@ from backend.portrait.lips import LOWER, UPPER, MouthRest, mouth_width
 from backend.portrait.plate import Plate
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
-SWELLING, CLOSING_SWELLING = 0.12, 0.30  # of its own height, that a lip grows at most; lips that a smile had drawn thin
+SWELLING, CLOSING_SWELLING = 0.22, 0.30  # of its own height, that a lip grows at most; lips that a smile had drawn thin
 THINNING = 0.42  # that it loses at most, pressed or rolled in
 WIDENING, NARROWING = 0.20, 0.55  # of the closed mouth's width, that it grows and shrinks at most
-SQUEEZE, MOUSTACHE_SQUEEZE = 0.32, 0.10  # that the skin above the upper lip loses at most
+SQUEEZE, MOUSTACHE_SQUEEZE = 0.39, 0.10  # that the skin above the upper lip loses at most
 # Of the mouth's width, that its corners rise at most over the upper lip's middle: a smile lifts the whole upper lip. In
 # 71 frames of a real broad smile they stand at most 0.01 over it, in closed smiles up to 0.08.
-BOW = 0.055
+BOW = 0.08
 MIDDLE_SHARE = 0.4  # of what is beyond it, that the middle rises; the corners come down by the rest
 PARTED = (0.005, 0.03)  # of the mouth's width: lips as far apart let the lower one stay
 RING_SHARES = np.float32([1.0, 0.68, 0.3, 0.0])[:, None, None]  # of a change of the outer ring, outer to inner

@@ -26,6 +26,7 @@ PRESSING = {"mouthPressLeft": 0.01, "mouthPressRight": 0.01, "lipTighten": 0.01}
 PARTED = (0.015, 0.04)  # of the mouth's width: a gap of these channels from which lips begin to part, and are parted
 STILL = 0.08  # mouth channels nearer than this to the photo's own leave its lips as they are
 MIXED_RIM = 0.02  # of the mouth's width
+LINE_FADES = (0.01, 0.06)  # of the mouth's width: gaps in which the shadow between touching lips goes
 RING_SHARES = (0.2, 0.5, 0.8, 1.0)  # how much of a correction of the rim each ring of the lip takes, outer to inner
 
 MOUTH_CHANNELS = [i for name, i in CHANNEL_INDEX.items() if name.startswith(("mouth", "jaw", "lip", "lower"))]
@@ -141,13 +142,13 @@ def _parting_gaps() -> np.ndarray:
 
 
 class LipFill:
-    """Lips without what shows between them in a photo that parts them, so that they can close over it."""
+    """Lips without what shows between them in the photo: an inside, so that they can close over it, or the dark line
+    where they touch, which is gone once they part.
+    """
 
     def __init__(self, plate: Plate, rest: MouthRest) -> None:
-        self.box: tuple[slice, slice] | None = None
-        if rest.is_closed:
-            return
         points = plate.landmarks
+        self._is_closed = rest.is_closed
         outline = np.concatenate([points[list(UPPER_LIP_RINGS[3])], points[list(LOWER_LIP_RINGS[3])][::-1]])
         lips = np.concatenate([points[list(UPPER_LIP_RINGS[0])], points[list(LOWER_LIP_RINGS[0])][::-1]])
         left, top = np.maximum(np.floor(lips.min(axis=0)).astype(int) - 2, 0)
@@ -155,7 +156,11 @@ class LipFill:
         self.box = slice(int(top), int(bottom)), slice(int(left), int(right))
         image = np.ascontiguousarray(plate.image[self.box])
         inside = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillPoly(inside, [np.round((outline - [left, top]) * 16.0).astype(np.int32)], 255, cv2.LINE_8, 4)
+        fixed = np.round((outline - [left, top]) * 16.0).astype(np.int32)
+        if rest.is_closed:
+            cv2.polylines(inside, [fixed[: len(fixed) // 2]], False, 255, 1, cv2.LINE_8, 4)
+        else:
+            cv2.fillPoly(inside, [fixed], 255, cv2.LINE_8, 4)
         # the rims' pixels are mixed with what lies between them
         reach = max(round(MIXED_RIM * mouth_width(points)), 1)
         hole = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
@@ -164,6 +169,13 @@ class LipFill:
         filled = _spread(image.astype(np.float32), ((red > 0) & (hole == 0)).astype(np.float32), mouth_width(points))
         soft = cv2.GaussianBlur(hole, (0, 0), 0.6 * max(plate.magnification, 1.0)).astype(np.float32) / 255.0
         self._difference = np.maximum(soft, hole / np.float32(255.0))[..., None] * (filled - image)
+
+    def strength(self, landmarks: np.ndarray, change: float) -> float:
+        """How much of it shows: with lips that differ from the photo's by change, 0 to 1; a line, as they part."""
+        if not self._is_closed:
+            return change
+        gap = np.linalg.norm(landmarks[LOWER[3][3:6]] - landmarks[UPPER[3][3:6]], axis=1).mean()
+        return change * float(smoothstep(np.float32(gap / mouth_width(landmarks)), *LINE_FADES))
 
     def draw(self, pixels: np.ndarray, change: float) -> None:
         """Draws over pixels (h, w, ≥3) float32 of the box; change: 0 the photo's own lips, 1 others."""

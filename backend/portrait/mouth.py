@@ -13,27 +13,30 @@ from backend.portrait.affine import apply, inverse, source_grid, then
 from backend.portrait.easing import smoothstep
 from backend.portrait.lips import CLOSED_GAP, mouth_width
 from backend.portrait.motion import FaceMotion, HeadPose, MovedFace
+from backend.portrait.own_teeth import own_teeth
 from backend.portrait.plate import Plate
 from backend.portrait.teeth import LOWER_ROW, UPPER_ROW, RowPicture, draw_row
-from backend.portrait.tones import FaceTones, face_tones
+from backend.portrait.tones import face_tones
 from bfm.coefficients import CHANNEL_INDEX
 from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
 MOUTH_WIDTH_MM = 50.0
 TEETH_BEHIND_LIPS = 0.07  # dm
-UPPER_EDGE = 2.4  # mm below the closed lips' seam
+UPPER_EDGE = 1.2  # mm below the closed lips' seam
 OVERBITE = -0.6  # mm that the lower edges show above the upper ones with closed jaws
-LOWER_SHOWN = 3.2  # mm of the lower teeth that show above the lower lip at most
-ROLL = 0.013  # of the mouth's width, that each lip rolls in before the inside shows
-OPEN_LIGHT = (0.85, 1.30, 6.0, 20.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
+LOWER_SHOWN = 7.0  # mm of the lower teeth that show above the lower lip at most
+ROLL = 0.02  # of the mouth's width, that each lip rolls in before the inside shows
+OPEN_LIGHT = (0.95, 1.15, 6.0, 20.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
 CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light falls off towards the corners
-CORNER_SHADE = 0.50
+CORNER_SHADE = 0.30
+DEEP_SHADE = (0.30, 12.0, 24.0)  # how much darker the dark is in openings from 12 mm to 24 mm: teeth no longer light it
 REST_BLEND = (0.003, 0.02)  # of the mouth's width: nearer to the photo's own lips than this, its own pixels show
 SHADOW_WARMTH = np.float32([0.66, 1.06, 1.30])  # exponents: light in the mouth has come past flesh
 TEETH_WARMTH = np.float32([0.86, 1.01, 1.09])  # and on enamel less of it shows
 SEAM_TINT = np.float32([0.72, 1.0, 0.97])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
-ROUNDED_SHADE = 0.35  # how much darker the teeth lie behind pushed-out lips
+ALIKE = (0.4, 2.0)  # doublings of the photo's opening: what it shows but teeth is kept, and no more
+ROUNDED_SHADE = 0.20  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
 INNER_UPPER, INNER_LOWER = list(UPPER_LIP_RINGS[3]), list(LOWER_LIP_RINGS[3])
@@ -59,15 +62,20 @@ class Mouth:
         self._scale = min(1.0, FINEST / self._per_mm)
         self._tones = face_tones(plate)
         self._is_closed_in_photo = _opening(plate.landmarks) < CLOSED_GAP
-        self._photo = (
-            None
-            if _opening(plate.landmarks) < LEAST_OPENING
-            else _photo_inside(plate, self._to_pixels(motion.rest_pose, np.zeros(3)), self._tones)
-        )
-        self._photo_gap = _opening(plate.landmarks) * MOUTH_WIDTH_MM
         is_open = _opening(plate.landmarks) >= LEAST_OPENING
-        colors = self._tones.mouth_colors(is_inside_seen=is_open)
-        self._colors = colors
+        self._photo_gap = _opening(plate.landmarks) * MOUTH_WIDTH_MM
+        self._colors = colors = self._tones.mouth_colors(is_inside_seen=is_open)
+        self._own = None
+        self._upper_edge, self._lower_edge = UPPER_EDGE, None
+        if is_open:
+            places = (
+                self._to_pixels(motion.rest_pose, np.zeros(3)),
+                self._to_pixels(motion.rest_pose, motion.rest().jaw),
+            )
+            rims = _curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])
+            self._own = own_teeth(plate, rims, places, self._tones)
+            self._upper_edge = UPPER_EDGE if self._own.upper_edge is None else self._own.upper_edge
+            self._lower_edge = self._own.lower_edge
         per_mm = 1.5 * self._per_mm * self._scale
         self._upper = draw_row(UPPER_ROW, colors.enamel, colors.gum, per_mm=per_mm, is_upper=True)
         self._lower = draw_row(LOWER_ROW, 0.78 * colors.enamel, colors.gum, per_mm=per_mm, is_upper=False)
@@ -155,21 +163,31 @@ class Mouth:
         front = opened * (front * corners) ** teeth_warmth
         image = self._throat(x, under, over)
         image *= 0.45 + 0.55 * depths
+        deep_shade, shut, open_wide = DEEP_SHADE
+        deep = 1.0 - deep_shade * float(smoothstep(np.float32(gap.max()), shut, open_wide))
+        image *= deep
         tongue = self._tongue(x, source_grid(jaw, size)[1], weights)
-        tongue[..., :3] *= (0.15 + 0.85 * _light(under, over, gap, deep=0.8) * corners) ** warmth
+        tongue[..., :3] *= deep * (0.15 + 0.85 * _light(under, over, gap, deep=0.8) * corners) ** warmth
         _lay(image, tongue)
         lip = apply(inverse(jaw), apply(into, lower))[:, 1].max()
-        for row, place, edge in ((self._lower, jaw, _lower_edge(lip)), (self._upper, skull, UPPER_EDGE)):
+        lower_edge = self._lower_edge if self._lower_edge is not None else _lower_edge(lip, self._upper_edge - OVERBITE)
+        for row, place, edge in ((self._lower, jaw, lower_edge), (self._upper, skull, self._upper_edge)):
             layer = _placed(row, place, edge, size)
             layer[..., :3] *= front
             _lay(image, layer)
-        if self._photo is not None:
-            layer = _photo_placed(self._photo, skull, size)
-            shade = 0.70 + 0.30 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
-            shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
-            layer[..., :3] *= max(opened, 1.0) * (shade * (0.45 + 0.55 * corners)) ** teeth_warmth
-            _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
+        if self._own is not None:
+            shade = 0.82 + 0.18 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
+            shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
+            change = float(np.log2(max(gap.max(), 0.1) / self._photo_gap))
+            alike = 1.0 - smoothstep(np.float32(abs(change)), *ALIKE)
+            for part, place, share in (
+                (self._own.whole, skull, alike), (self._own.lower, jaw, 1.0), (self._own.upper, skull, 1.0)
+            ):  # fmt: skip
+                if part is not None and share > 0.0:
+                    layer = share * part.placed(place, size)
+                    layer[..., :3] *= shade**teeth_warmth
+                    _lay(image, layer)
         whole = (right - left, bottom - top)
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
 
@@ -203,51 +221,6 @@ def _opening(landmarks: np.ndarray) -> float:
     return float(np.median(gaps)) / mouth_width(landmarks)
 
 
-def _photo_inside(plate: Plate, to_pixels: np.ndarray, tones: FaceTones) -> tuple[np.ndarray, np.ndarray]:
-    """The photo's own inside of the mouth: premultiplied (h, w, 4), fading outwards, and its map (2, 3) into mm."""
-    upper, lower = _curve(plate.landmarks[INNER_UPPER]), _curve(plate.landmarks[INNER_LOWER])
-    outline = np.concatenate([upper, lower[::-1]])
-    width = mouth_width(plate.landmarks)
-    margin = round(0.1 * width) + 2
-    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - margin, 0)
-    right, bottom = np.ceil(outline.max(axis=0)).astype(int) + margin
-    image = plate.image[top:bottom, left:right]
-    inside = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(inside, [np.round(outline - [left, top]).astype(np.int32)], 255)
-    # the border's pixels are mixed with the lips
-    pure = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(round(plate.magnification), 1))
-    spread = cv2.inpaint(np.ascontiguousarray(image), 255 - pure, 3, cv2.INPAINT_TELEA).astype(np.float32)
-    spread = tones.in_key(_as_warm(spread, pure > 0))
-    away = cv2.distanceTransform(255 - pure, cv2.DIST_L2, 3) / width
-    # teeth go on above the photo's opening; below it, they mostly end
-    columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
-    middle = np.interp(columns[0], (lower[:, 0] + upper[:, 0]) / 2, (lower[:, 1] + upper[:, 1]) / 2)
-    reach = np.where(rows < middle[None], 0.08, 0.022)
-    alpha = 1.0 - smoothstep(away / reach, 0.15, 1.0)
-    pixels = np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
-    back = inverse(to_pixels)
-    return pixels, then(back, np.array([[1.0, 0, left], [0, 1.0, top]]))
-
-
-def _as_warm(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """image (h, w, 3) with no pixel bluer than its bright teeth are: side teeth lie in the cheeks' red shade."""
-    if seen.sum() < 8:
-        return image
-    # what is bluest in a mouth is enamel: lips that lie within the outline are as bright, but red
-    bright = image[seen & (image[..., 2] >= np.percentile(image[seen][:, 2], 80))].mean(axis=0)
-    shade = np.clip(image.mean(axis=2, keepdims=True) / max(float(bright.mean()), 1.0), 0.05, 1.0)
-    ratio = bright / max(float(bright[0]), 1.0) * shade ** np.float32([0.0, 0.05, 0.10])
-    most = image[..., :1] * ratio
-    warm = np.minimum(image, most)
-    lost = image.mean(axis=2, keepdims=True) / np.maximum(warm.mean(axis=2, keepdims=True), 1.0)
-    return np.minimum(warm * lost.clip(1.0, 1.1), 252.0)
-
-
-def _photo_placed(photo: tuple[np.ndarray, np.ndarray], skull: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    pixels, into_mm = photo
-    return cv2.warpAffine(pixels, then(skull, into_mm), size, flags=cv2.INTER_LINEAR)
-
-
 def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int, int]) -> np.ndarray:
     """A row's picture with its edge at edge mm, in pixels."""
     into_mm = row.into_mm.astype(np.float64).copy()
@@ -255,9 +228,10 @@ def _placed(row: RowPicture, to_pixels: np.ndarray, edge: float, size: tuple[int
     return cv2.warpAffine(row.pixels, then(to_pixels, into_mm), size, flags=cv2.INTER_LINEAR)
 
 
-def _lower_edge(lip: float) -> float:
-    """Where the lower teeth's edges stand, mm below the closed seam on the jaw, behind a lip whose rim is at lip mm."""
-    edge = UPPER_EDGE - OVERBITE
+def _lower_edge(lip: float, edge: float) -> float:
+    """Where the lower teeth's edges stand, mm below the closed seam on the jaw: at edge mm, lower behind a lip whose
+    rim is at lip mm, so that not too much of them shows.
+    """
     bare = max(lip - edge, 0.0)
     return max(lip, edge) - LOWER_SHOWN * float(np.tanh(bare / LOWER_SHOWN)) if bare else edge
 
@@ -267,9 +241,9 @@ def _light(under: np.ndarray, over: np.ndarray, gap: np.ndarray, *, deep: float)
 
     under, over: mm from the upper and the lower lip; gap: mm between them; deep: 0 at the teeth, 1 far behind.
     """
-    shadow = 0.52 - 0.10 * deep + (0.48 + 0.10 * deep) * smoothstep(under, -0.6, 2.6 + 1.6 * deep)
+    shadow = 0.84 - 0.10 * deep + (0.16 + 0.10 * deep) * smoothstep(under, -0.6, 1.8 + 1.6 * deep)
     contact = 0.80 + 0.20 * smoothstep(over, 0.0, 1.8)
-    opening = 0.66 - 0.26 * deep + (0.34 + 0.26 * deep) * smoothstep(gap, 0.3, 5.0 + 3.0 * deep)
+    opening = 0.84 - 0.22 * deep + (0.16 + 0.22 * deep) * smoothstep(gap, 0.3, 5.0 + 3.0 * deep)
     return (shadow * contact * opening).astype(np.float32)[..., None]
 
 

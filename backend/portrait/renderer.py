@@ -101,7 +101,7 @@ class WarpRenderer:
             coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
         )
         landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
-        self._redraw_skin(moved.weights, self._mouth.change(landmarks))
+        self._redraw_skin(moved.weights, self._lip_fill.strength(landmarks, self._mouth.change(landmarks)))
         vertices = self._mesh.move(moved, landmarks)
         vertices[:, :2] -= self._origin
         self._warped = self._warp(vertices, self._source)
@@ -122,13 +122,15 @@ class WarpRenderer:
         """The mouth's inside, over frame (height, width, 3) uint8."""
         self._mouth.draw(frame, moved, landmarks)
 
-    def _redraw_skin(self, weights: np.ndarray, mouth_change: float) -> None:
-        """Lids, gaze, folds and closing lips of channel weights (64,), drawn into the source before it is warped."""
+    def _redraw_skin(self, weights: np.ndarray, lip_fill: float) -> None:
+        """Lids, gaze and folds of channel weights (64,), and the lips' filling (0 to 1), drawn into the source before
+        it is warped.
+        """
         skin = self._in_source(self._shading.region)
         np.copyto(self._source[skin], self._photo[skin])
         self._eyes.draw(self._source, weights, (self._roi[1].start, self._roi[0].start))
-        if self._lip_fill.box is not None and mouth_change > 0.0:
-            self._lip_fill.draw(self._source[self._in_source(self._lip_fill.box)], mouth_change)
+        if lip_fill > 0.0:
+            self._lip_fill.draw(self._source[self._in_source(self._lip_fill.box)], lip_fill)
         self._shading.apply(self._source[skin], weights)
 
     def _in_source(self, box: tuple[slice, slice]) -> tuple[slice, slice]:

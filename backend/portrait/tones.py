@@ -58,18 +58,18 @@ class FaceTones:
         """Colours for the mouth's inside; is_inside_seen: the photo's own teeth show, and are a guide."""
         tint = self.white / max(float(self.white.mean()), 1.0)
         tint = 1.0 + 0.35 * (tint - 1.0)
-        # enamel reflects more than any skin; next to dark skin the more so, in a dark photo as little as all else
-        skin_level = float(self.skin_bright.mean())
-        level = min(0.26 * 255.0 + 0.64 * skin_level, 2.0 * skin_level)
-        enamel = level * tint * np.float32([1.03, 0.985, 0.90])
+        # enamel reflects more than any skin, about as much as the whites of the eyes, and stands in shade as they do
+        level = max(0.97 * float(self.skin_bright.mean()), 1.15 * float(self.white.mean()))
+        enamel = level * tint * np.float32([1.08, 0.985, 0.90])
         # teeth are never bluer or greener than this, whatever light the skin stands in
         enamel = np.minimum(enamel, enamel[0] * np.float32([1.0, 0.955, 0.885]))
         if is_inside_seen and self.inside_bright is not None:
             enamel = np.maximum(0.9 * enamel, np.minimum(self.inside_bright, 1.15 * enamel))
         flesh = 0.6 * self.lips + 0.4 * self.skin * np.float32([0.95, 0.62, 0.60])
         gum = 0.72 * flesh
-        tongue = 0.74 * flesh * np.float32([1.05, 0.88, 0.90])
-        dark = 0.40 * flesh * np.float32([1.0, 0.52, 0.47]) + 2.0
+        # what lies deep is lit by what has come past teeth and flesh alike: dark, and little redder than skin
+        tongue = 0.72 * flesh * np.float32([1.0, 0.94, 0.94])
+        dark = 0.36 * (0.5 * self.skin + 0.5 * self.lips) * np.float32([1.0, 0.84, 0.82]) + 2.0
         return MouthColors(*(self.in_key(color) for color in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
 
@@ -98,7 +98,7 @@ def face_tones(plate: Plate) -> FaceTones:
 
 def _enamel(inside: np.ndarray) -> np.ndarray:
     """Colour (3,) of what is bluest but for highlights among pixels (n, 3): teeth, not lips within the outline."""
-    first, last = np.percentile(inside[:, 2], [75, 95])
+    first, last = np.percentile(inside[:, 2], [88, 98])
     return inside[(inside[:, 2] >= first) & (inside[:, 2] <= last)].mean(axis=0)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from backend.errors import InputError
@@ -15,11 +16,14 @@ from backend.portrait.refine import MouthCrop, window
 from backend.portrait.renderer import WarpRenderer
 from backend.training.refiner_scenes import SIDE, MadeFace, draw_expression
 from bfm.camera import rotation_angles
-from bfm.coefficients import LIGHTING_DIMS, TEXTURE_DIMS, FaceCoefficients
+from bfm.coefficients import FULL_ACTIVATION_SD, LIGHTING_DIMS, TEXTURE_DIMS, FaceCoefficients
 from bfm.sources.embedded import load_embedded_model
 
 FACES_PER_SHARD, FRAMES_PER_FACE = 8, 8
 POSE_CHANGE = np.radians([2.5, 4.0, 2.0])
+# What moves the photo knows the truth only about: expressions fall short and scatter, poses scatter, light changes.
+REACHED, SCATTER, POSE_SCATTER, LIGHT_SCATTER = (0.8, 1.1), 0.05, np.radians([0.6, 0.6, 0.3]), 0.02
+NOISE, QUALITY = (0.0, 5.0), (35, 95)  # of the photo's sensor in grey levels, and of its compression (JPEG)
 
 
 @dataclass(frozen=True)
@@ -84,20 +88,40 @@ def make_shard(seed: int, index: int) -> Pairs:
 
 def _pairs_of(face: MadeFace, rng: np.random.Generator, side: int) -> list[tuple[np.ndarray, ...]]:
     portrait = face.portrait()
+    portrait = replace(portrait, image=_recorded(portrait.image, rng))
     renderer = WarpRenderer(portrait, size=SIDE)
     crop = MouthCrop(renderer.plate, renderer.motion, side)
     rows = []
     for _ in range(FRAMES_PER_FACE):
         expression = draw_expression(rng)
         rotation = (face.rotation + POSE_CHANGE * rng.normal(size=3)).astype(np.float32)
-        frame, moved, landmarks = renderer.render_parts(_single(face, expression, rotation), 0)
-        true = face.truth(expression, rotation_angles(moved.pose.matrix).astype(np.float32), moved.pose.translation)
+        known = _guessed(expression, face.expression, rng)
+        frame, moved, landmarks = renderer.render_parts(_single(face, known, rotation), 0)
+        turned = rotation_angles(moved.pose.matrix) + POSE_SCATTER * rng.normal(size=3)
+        true = face.truth(expression, turned.astype(np.float32), moved.pose.translation)
+        light = (1.0 + LIGHT_SCATTER * rng.normal()) * (1.0 + 0.3 * LIGHT_SCATTER * rng.normal(size=3))
+        true = np.clip(true * light + 0.5, 0.0, 255.0).astype(np.uint8)
         into = crop.into(landmarks)
         guides = crop.guides(moved, landmarks, into)
         assert len(guides) == N_GUIDES
         shown = window(side, guides)
         rows.append((_bytes(crop.cut(frame, into)), _bytes(crop.cut(true, into)), packed(guides), _bytes(shown)))
     return rows
+
+
+def _guessed(expression: np.ndarray, rest: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An expression (64,) sd as a tracker would see it beside the photo's own."""
+    guess = rest + rng.uniform(*REACHED) * (expression - rest)
+    moving = np.abs(expression - rest) > 0.0
+    scatter = SCATTER * FULL_ACTIVATION_SD * rng.normal(size=expression.shape) * moving
+    return np.clip(guess + scatter, 0.0, FULL_ACTIVATION_SD).astype(np.float32)
+
+
+def _recorded(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """image (h, w, 3) uint8 with a sensor's noise, compressed."""
+    noisy = np.clip(image + rng.uniform(*NOISE) * rng.normal(size=image.shape), 0.0, 255.0).astype(np.uint8)
+    _, packet = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITY))])
+    return np.ascontiguousarray(cv2.imdecode(packet, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def _single(face: MadeFace, expression: np.ndarray, rotation: np.ndarray) -> FaceCoefficients:

@@ -41,6 +41,7 @@ PAIRED = {  # both sides about alike
     "mouthPress": (0.15, 0.6), "cheekSquint": (0.2, 0.6), "noseSneer": (0.1, 0.5),
 }  # fmt: skip
 FLESH_LIGHT = np.float32([0.75, 1.05, 1.2])  # exponents: light in the mouth has come past flesh
+TEETH_HEIGHT, TEETH_DEPTH = 0.018, 0.01  # dm, standard deviations of where teeth sit
 CAVITY = ("teeth", "gums", "tongue", "mouth")
 
 
@@ -80,8 +81,8 @@ class Look:
             lift=rng.uniform(0.0, 0.04),
             blur=rng.uniform(0.3, 1.0),
             shine=rng.uniform(0.0, 0.25),
-            mouth_light=rng.uniform(0.6, 1.5),
-            mouth_falloff=rng.uniform(3.0, 9.0),
+            mouth_light=rng.uniform(0.5, 1.5),
+            mouth_falloff=rng.uniform(4.0, 14.0),
         )
 
     def develop(self, linear: np.ndarray) -> np.ndarray:
@@ -111,6 +112,7 @@ class MadeFace:
         shown = ~np.isin(model.regions, hidden)[model.triangles].any(axis=1)
         self._front = np.ascontiguousarray(model.triangles[shown])
         self._cavity = np.isin(model.regions, [i for i, name in enumerate(model.region_names) if name in CAVITY])
+        self._teeth_shift = self._placed_teeth(rng)
 
     def portrait(self) -> Portrait:
         """The photo as the renderer gets it, its landmarks and fit exactly known."""
@@ -129,7 +131,7 @@ class MadeFace:
 
     def _picture(self, expression, rotation, translation, triangles) -> tuple[np.ndarray, np.ndarray]:
         model, side = self._model, SIDE * OVERSAMPLING
-        vertices = model.vertices(self.identity, expression[None])[0]
+        vertices = model.vertices(self.identity, expression[None])[0] + self._teeth_shift
         seen = project(vertices, rotation, translation, self.camera)
         seen[:, :2] = (seen[:, :2] + 0.5) * OVERSAMPLING - 0.5
         normals = vertex_normals(vertices, model.triangles) @ rotation_matrix(rotation).T
@@ -148,6 +150,16 @@ class MadeFace:
         picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return self._look.develop(picture), cv2.resize(covered, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
+    def _placed_teeth(self, rng: np.random.Generator) -> np.ndarray:
+        """How far each vertex (n_vertices, 3) dm stands from the model's: nobody's teeth sit where the average's do."""
+        model = self._model
+        inner = np.isin(model.regions, [i for i, name in enumerate(model.region_names) if name in ("teeth", "gums")])
+        is_upper = model.mean[:, 1] > np.median(model.mean[inner, 1])
+        shift = np.zeros_like(model.mean)
+        for part in (inner & is_upper, inner & ~is_upper):
+            shift[part, 1:] = np.float32([TEETH_HEIGHT, TEETH_DEPTH]) * rng.normal(size=2)
+        return shift.astype(np.float32)
+
     def _mouth_shade(self, vertices: np.ndarray) -> np.ndarray:
         """Light (n_vertices,) that reaches what lies in the mouth: less the deeper it lies and the less lips part."""
         lips = vertices[self._model.landmark_triangles[[13, 14], 0]]
@@ -163,7 +175,7 @@ class MadeFace:
         albedo = model.albedo((0.75 * rng.normal(size=TEXTURE_DIMS)).astype(np.float32))
         regions = {name: model.regions == i for i, name in enumerate(model.region_names)}
         albedo[regions["lips"]] *= 1.0 + 0.18 * rng.normal(size=3)
-        albedo[regions["teeth"]] *= rng.uniform(0.8, 1.35) * np.float32([1.0, rng.uniform(0.93, 1.0), 1.0])
+        albedo[regions["teeth"]] *= rng.uniform(0.65, 1.45) * np.float32([1.0, rng.uniform(0.93, 1.0), 1.0])
         if rng.random() < 0.3:
             x, y, z = model.mean.T
             reach = np.clip((-0.45 - y) / 0.1, 0.0, 1.0) * np.clip((z + 0.35) / 0.2, 0.0, 1.0)
