@@ -60,6 +60,7 @@ Backend = Annotated[str | None, typer.Option(help="Address of a running backend,
 Unmarked = Annotated[
     bool, typer.Option("--unmarked", help="No watermark, no manifest: for studios that mark by other means. Recorded.")
 ]
+Device = Annotated[str, typer.Option(help="Where the warp moves pixels and the refiner runs: cpu or cuda.")]
 Certificate = Annotated[
     Path | None, typer.Option(help="Your certificate chain (PEM) that signs videos; a self-made one if not given.")
 ]
@@ -89,6 +90,7 @@ def render(
     end: End = None,
     draft: Draft = False,
     background: Background = "keep",
+    device: Device = "cpu",
     backend: Backend = None,
     consent: Consent = "",
     certificate: Certificate = None,
@@ -105,8 +107,9 @@ def render(
     )  # fmt: skip
     marking = _marking(unmarked, certificate, certificate_key, consent)
     render_to_folder(
-        portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking, poses=poses
-    )
+        portrait, audio, out, emotion=emotion, options=options, backend=backend, marking=marking, poses=poses,
+        device=device,
+    )  # fmt: skip
 
 
 @app.command()
@@ -155,6 +158,7 @@ def rerender(
     frame: Annotated[int | None, typer.Option(help="Renders this one frame as a PNG.")] = None,
     renderer: Renderer = "warp",
     background: Background = "keep",
+    device: Device = "cpu",
     consent: Consent = "",
     certificate: Certificate = None,
     certificate_key: CertificateKey = None,
@@ -167,7 +171,9 @@ def rerender(
     if frame is not None:
         if frames is not None:
             raise InputError("Give either --frame for a still or --frames for a part of the video.")
-        still_to_folder(portrait, curves, out, frame=frame, size=size, background=background, renderer=renderer)
+        still_to_folder(
+            portrait, curves, out, frame=frame, size=size, background=background, renderer=renderer, device=device
+        )
         return
     if audio is None:
         raise InputError("A video needs its sound: give --audio.")
@@ -175,7 +181,7 @@ def rerender(
     marking = _marking(unmarked, certificate, certificate_key, consent)
     rerender_to_folder(
         portrait, curves, audio, out, size=size, start=start, end=end, frames=wanted, background=background,
-        renderer=renderer, marking=marking,
+        renderer=renderer, marking=marking, device=device,
     )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ SILENCE_ACTIVITY = 0.05  # an articulation that never exceeds this heard no spee
 class Shot:
     """What to make: a portrait (path or an image file's bytes; None for curves alone), sound, emotion and options.
 
-    poses: 'video:FILE' or a pose tracker's file, for renderers that follow one.
+    poses: 'video:FILE' or a pose tracker's file, for renderers that follow one. device: "cpu" or "cuda", where the warp
+    moves pixels.
     """
 
     portrait: Path | bytes | None
@@ -42,6 +43,7 @@ class Shot:
     emotion: EmotionTrack | EmotionVideo
     options: ShotOptions
     poses: str | None = None
+    device: str = "cpu"
 
 
 class ShotSink(Protocol):
@@ -90,7 +92,7 @@ def run_shot(
 
     notices: list[str] = []
     options = shot.options
-    check_renderer(options)
+    check_renderer(options, device=shot.device)
     stage = _stages(sink)
     stage("listening")
     waveform = load_waveform(shot.audio, start=options.start, end=options.end)
@@ -122,23 +124,28 @@ def run_shot(
         label = label_shot(
             shot.portrait, shot.audio, emotion=shot.emotion, options=options, marking=marking or Marking.chosen()
         )
-        scene = Scene(portrait, coefficients, shot.audio, options, emotion=shot.emotion, poses=shot.poses)
+        scene = Scene(
+            portrait, coefficients, shot.audio, options, emotion=shot.emotion, poses=shot.poses, device=shot.device
+        )
         render_video(scene, sink=sink, video_path=video_path, label=label)
     return ShotResult(coefficients, curves, tuple(notices))
 
 
 def rerender(
     portrait_file: Path | bytes, curves: AnimationCurves, audio: Path | bytes, *, options: ShotOptions, sink: ShotSink,
-    video_path: Path, marking: Marking | None = None,
+    video_path: Path, marking: Marking | None = None, device: str = "cpu",
 ) -> FaceCoefficients:  # fmt: skip
-    """Renders a portrait from (edited) curves to the video at video_path. Raises InputError and CancelledError."""
-    check_renderer(options)
+    """Renders a portrait from (edited) curves to the video at video_path, on a device as Shot has one.
+
+    Raises InputError and CancelledError.
+    """
+    check_renderer(options, device=device)
     portrait = read_portrait(portrait_file)
     coefficients = coefficients_on(portrait, curves)
     label = label_shot(
         portrait_file, audio, emotion=None, curves=curves, options=options, marking=marking or Marking.chosen()
     )
-    scene = Scene(portrait, coefficients, audio, options, poses=FROM_CURVES)
+    scene = Scene(portrait, coefficients, audio, options, poses=FROM_CURVES, device=device)
     render_video(scene, sink=sink, video_path=video_path, label=label)
     return coefficients
 

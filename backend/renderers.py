@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Scene:
     """What a renderer may look at: the portrait, the shot's coefficients, its sound, emotion and poses ('video:FILE', a
-    file or FROM_CURVES, None: none given); span: the frames that are wanted, None: all.
+    file or FROM_CURVES, None: none given); span: the frames that are wanted, None: all; device: "cpu" or "cuda", where
+    the warp moves pixels.
     """
 
     portrait: Portrait
@@ -33,6 +34,7 @@ class Scene:
     emotion: EmotionTrack | EmotionVideo | None = None
     poses: str | None = None
     span: range | None = None
+    device: str = "cpu"
 
     @property
     def wanted(self) -> range:
@@ -52,6 +54,7 @@ class Rendering:
 FROM_CURVES = "curves"
 """Poses that are those of the shot's own coefficients."""
 
+TURNED_BACK = "The head would turn further than one portrait can show: it is held back softly."
 # Renderer → the networks that it cannot do without; one name of each group.
 NEEDED = {
     "warp": (),
@@ -67,10 +70,14 @@ NEEDED = {
 }  # fmt: skip
 
 
-def check_renderer(options: ShotOptions) -> None:
+def check_renderer(options: ShotOptions, *, device: str = "cpu") -> None:
     """Raises InputError, before any work is done, where a renderer's weights are missing or it cannot do the shot."""
     from backend.checkpoints.store import MissingWeightsError, source_of
+    from backend.portrait.warp import check_device
 
+    if device != "cpu" and options.renderer != "warp":
+        raise InputError(f"--device is for the renderer warp: {options.renderer} takes a GPU where there is one.")
+    check_device(device)
     for choices in NEEDED.get(options.renderer, ()):
         missing = []
         for network in choices:
@@ -95,26 +102,34 @@ def render(scene: Scene) -> Rendering:
 
 
 def warp_renderer(
-    portrait: Portrait, options: ShotOptions
+    portrait: Portrait, options: ShotOptions, *, device: str = "cpu"
 ) -> tuple[WarpRenderer, Callable[[FaceCoefficients, int], np.ndarray]]:
-    """The warp renderer of a portrait, and its method that gives frames with the background of the options."""
+    """The warp renderer of a portrait, refined, and its method that gives frames with the background of the options."""
+    from backend.portrait.refiner_network import shipped_refiner
     from backend.portrait.renderer import BLACK, WarpRenderer
     from blender_addon.protocol.options import KEEP, TRANSPARENT
 
+    made = {"size": options.size, "refiner": shipped_refiner(device), "device": device}
     if options.background == TRANSPARENT:
-        renderer = WarpRenderer(portrait, size=options.size, backdrop=BLACK)
+        renderer = WarpRenderer(portrait, backdrop=BLACK, **made)
         return renderer, renderer.render_with_alpha
     backdrop = None
     if options.background != KEEP:
         backdrop = np.frombuffer(bytes.fromhex(options.background[1:]), np.uint8).astype(np.float32)
-    renderer = WarpRenderer(portrait, size=options.size, backdrop=backdrop)
+    renderer = WarpRenderer(portrait, backdrop=backdrop, **made)
     return renderer, renderer.render
 
 
 def _warp(scene: Scene) -> Rendering:
-    renderer, frame = warp_renderer(scene.portrait, scene.options)
+    from blender_addon.protocol.options import TRANSPARENT
+
+    renderer, frame = warp_renderer(scene.portrait, scene.options, device=scene.device)
     shot = scene.coefficients
-    return Rendering(renderer.frame_size, (frame(shot, index) for index in scene.wanted))
+    notices = (TURNED_BACK,) if renderer.motion.holds_back(shot.rotation) else ()
+    is_alone = scene.options.background == TRANSPARENT  # its alpha is read off before the next frame is drawn
+    wanted = scene.wanted
+    frames = (frame(shot, index) for index in wanted) if is_alone else renderer.frames(shot, wanted)
+    return Rendering(renderer.frame_size, frames, notices)
 
 
 def _facevid2vid(scene: Scene) -> Rendering:

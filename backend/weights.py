@@ -53,6 +53,11 @@ NETWORKS = {
         predicts="expression (ExpNet, EmoNet), identity_change and texture_change (EmoNet), rotation and translation "
         "(PoseNet)",
     ),
+    "refiner": ShippedNetwork(
+        name="refiner",
+        file="refiner.safetensors",
+        predicts="what is added round the mouth of a rendered frame; no coefficient",
+    ),
 }
 
 # What makes each column of the coefficients, in the order in which it adds.

@@ -135,6 +135,7 @@ BAD = {
     "folder that cannot be made": (["--out", f"{__file__}/out"], "folder"),
     "unknown layer": (["--layer", "ears=1"], "Unknown layer"),
     "size": (["--size", "7"], "64-4096"),
+    "no such device": (["--device", "tpu"], "should be cpu or cuda"),
     "no backend": (["--backend", "tcp://127.0.0.1:9"], "No backend"),
 }
 

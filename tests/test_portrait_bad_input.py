@@ -10,8 +10,12 @@ from PIL import Image
 
 from backend.errors import NoFaceError
 from backend.portrait.analysis import analyse_portrait, load_image
+from backend.portrait.motion import FaceMotion
+from backend.portrait.plate import make_plate
 from backend.portrait.renderer import WarpRenderer
-from bfm.coefficients import CHANNEL_INDEX, FULL_ACTIVATION_SD, FaceCoefficients
+from backend.training.refiner_scenes import MadeFace
+from bfm.coefficients import CHANNEL_INDEX, EXPRESSION_DIMS, FULL_ACTIVATION_SD, FaceCoefficients
+from bfm.sources.embedded import load_embedded_model
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +128,30 @@ def test_at_rest_the_face_is_the_photos_within_a_pixel(portrait):
     assert np.linalg.norm(found - photo, axis=1).max() < 1.0
     outside = portrait.person_mask == 0.0
     assert (frame[outside] == portrait.image[outside]).all()
+
+
+def turned(yaw):
+    """A made-up person's picture, turned by so many degrees."""
+    face = MadeFace(load_embedded_model(), np.random.default_rng(3))
+    face.expression, face.rotation = np.zeros(EXPRESSION_DIMS, np.float32), np.float32([0.0, np.radians(yaw), 0.0])
+    picture = face.portrait().image
+    return cv2.resize(picture, (448, 448), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("yaw", [62.0, 90.0])
+def test_a_side_view_is_refused(yaw):
+    with pytest.raises(NoFaceError, match=r"whole face|from the front|turned"):
+        analyse_portrait(turned(yaw))
+
+
+def test_a_three_quarter_view_is_animated_with_a_notice():
+    portrait = analyse_portrait(turned(38.0))
+    assert any("turned 3" in notice and "hidden" in notice for notice in portrait.notices)
+
+
+def test_turns_beyond_what_the_photo_allows_are_told(portrait):
+    motion = FaceMotion(portrait, make_plate(portrait, 256))
+    turn = np.tile(portrait.fit.rotation, (3, 1))
+    assert not motion.holds_back(turn)
+    turn[1, 1] += np.radians(20.0)
+    assert motion.holds_back(turn)

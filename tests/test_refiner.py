@@ -13,11 +13,12 @@ from backend.errors import InputError
 from backend.models.refiner import Refiner, RefinerConfig
 from backend.portrait.analysis import analyse_portrait
 from backend.portrait.refine import MouthCrop, window
-from backend.portrait.refiner_network import load_refiner
+from backend.portrait.refiner_network import load_refiner, shipped_refiner
 from backend.portrait.renderer import WarpRenderer
 from backend.training import refiner_data
 from backend.training.refiner import PLAN, draw_batch, refiner_loss, train_refiner
 from backend.training.refiner_data import Pairs, load_corpus, make_corpus, packed, unpacked
+from backend.weights import NETWORKS
 from bfm.coefficients import CHANNEL_INDEX, FULL_ACTIVATION_SD, FaceCoefficients
 
 
@@ -79,6 +80,23 @@ def test_a_face_at_rest_is_left_alone_and_a_moved_one_changes_only_near_the_mout
     width = np.linalg.norm(lips[2] - lips[3])
     away = np.hypot(columns - lips[:, 0].mean(), rows - lips[:, 1].mean())
     assert away.max() < 1.8 * width
+
+
+def test_frames_in_a_row_are_those_rendered_one_by_one(portrait):
+    coefficients = coefficients_of(portrait, jawOpen=0.6)
+    renderer = WarpRenderer(portrait, size=256, refiner=shipped_refiner())
+    alone = [renderer.render(coefficients, index) for index in range(coefficients.n_frames)]
+    assert np.array_equal(alone, list(renderer.frames(coefficients)))
+
+
+def test_the_shipped_refiner_says_how_it_was_made_and_is_no_identity(portrait):
+    said = NETWORKS["refiner"].metadata()
+    assert said["command"].startswith("emorig train refiner") and len(said["corpus_sha256"]) == 64
+    assert NETWORKS["refiner"].path.stat().st_size < 16e6
+    coefficients = coefficients_of(portrait, jawOpen=0.6)
+    plain, refined = (WarpRenderer(portrait, size=256, refiner=r) for r in (None, shipped_refiner()))
+    assert np.array_equal(plain.render(coefficients, 0), refined.render(coefficients, 0))
+    assert np.abs(plain.render(coefficients, 1).astype(int) - refined.render(coefficients, 1)).max() > 4
 
 
 @pytest.mark.parametrize("size", [256, 512])

@@ -254,7 +254,7 @@ def evaluate_reenactment(
     size: Annotated[int, typer.Option(help="Side of the square frames that are compared, pixels.")] = 256,
     end: Annotated[float | None, typer.Option(help="Seconds of each clip from its start; all by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="FILE.md for the table; FILE.json is written too.")] = None,
-    refiner: Annotated[Path | None, typer.Option(help="Weights of a refiner, measured beside the renderer.")] = None,
+    refiner: Annotated[Path | None, typer.Option(help="Weights in place of the shipped refiner's.")] = None,
     device: Annotated[str, typer.Option(help="Where the refiner runs: cpu, cuda or openvino.")] = "cpu",
 ) -> None:
     """Render real clips from their own first frames and compare, beside the still photo and a warp without layers."""

@@ -25,6 +25,7 @@ def render_to_folder(
     backend: str | None = None,
     marking: Marking | None = None,
     poses: str | None = None,
+    device: str = "cpu",
 ) -> tuple[Path, ...]:
     """Renders a shot into a folder and names the files that it wrote; a backend labels with its own certificate.
 
@@ -33,7 +34,9 @@ def render_to_folder(
     marking = marking or Marking.chosen()
     if poses is not None and (options.renderer != "eamm" or backend is not None):
         raise InputError(f"Poses from '{poses}' are followed by --renderer eamm here alone: use natural or still.")
-    shot = Shot(portrait, audio, read_emotion(emotion), options, poses)
+    if device != "cpu" and backend is not None:
+        raise InputError("A backend chooses its own device: leave --device or --backend out.")
+    shot = Shot(portrait, audio, read_emotion(emotion), options, poses, device)
     video = _video_name(options)
     with staged(out) as folder, ConsoleSink() as sink:
         if backend is None:
@@ -83,19 +86,24 @@ def rerender_to_folder(
     background: str = KEEP,
     renderer: str = "warp",
     marking: Marking | None = None,
+    device: str = "cpu",
 ) -> None:
     """Renders a portrait from a curve file into a folder; frames: only these, into the video that is there."""
     from backend.export.formats import read_curves
-    from backend.retake import rerender_range
+    from backend.retake import cut_alike, rerender_range
 
     marking = marking or Marking.chosen()
     curves, _ = read_curves(curves_file)
+    n_frames = curves.n_frames
+    curves, start, end = cut_alike(curves, audio, start, end)
+    if frames is not None and curves.n_frames != n_frames:
+        raise InputError("Frames are replaced in the whole video: give --frames without --start and --end.")
     options = ShotOptions(
         frame_rate=curves.frame_rate, size=size, start=start, end=end, background=background, renderer=renderer
     )  # fmt: skip
     video = _video_name(options)
     with staged(out) as folder, ConsoleSink() as sink:
-        made = {"options": options, "sink": sink, "video_path": folder / video, "marking": marking}
+        made = {"options": options, "sink": sink, "video_path": folder / video, "marking": marking, "device": device}
         if frames is None:
             coefficients = rerender(portrait, curves, audio, **made)
         else:
@@ -119,7 +127,7 @@ def rerender_to_folder(
 
 def still_to_folder(
     portrait: Path, curves_file: Path, out: Path, *, frame: int, size: int | None, background: str = KEEP,
-    renderer: str = "warp",
+    renderer: str = "warp", device: str = "cpu",
 ) -> None:  # fmt: skip
     """Renders one frame of a curve file on a portrait as a PNG into a folder."""
     from PIL import Image
@@ -131,7 +139,7 @@ def still_to_folder(
     options = ShotOptions(frame_rate=curves.frame_rate, size=size, background=background, renderer=renderer)
     name = f"frame_{frame:05d}.png"
     with staged(out) as folder:
-        Image.fromarray(render_still(portrait, curves, frame, options=options)).save(folder / name)
+        Image.fromarray(render_still(portrait, curves, frame, options=options, device=device)).save(folder / name)
     _name_files(out, (name,))
 
 

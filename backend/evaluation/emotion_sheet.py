@@ -15,6 +15,7 @@ from backend.errors import InputError
 from backend.inference.performance import perform
 from backend.native_logs import held_back
 from backend.pipeline import articulate, read_portrait
+from backend.portrait.refiner_network import shipped_refiner
 from backend.portrait.renderer import WarpRenderer
 from bfm.coefficients import FULL_ACTIVATION_SD, FaceCoefficients
 from blender_addon.protocol.options import ShotOptions
@@ -104,7 +105,7 @@ def _faces(path: Path, weights: np.ndarray):
     """Close-ups (TILE, TILE, 3) uint8 of a portrait with channel weights (n, 64)."""
     with held_back():
         portrait = read_portrait(path)
-    renderer, fit = WarpRenderer(portrait), portrait.fit
+    renderer, fit = WarpRenderer(portrait, refiner=shipped_refiner()), portrait.fit
     n_frames = len(weights)
     coefficients = FaceCoefficients(
         identity=fit.identity,

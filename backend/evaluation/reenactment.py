@@ -28,7 +28,7 @@ MARGIN = 0.05  # of the face's height round its landmarks, that counts as face
 MOUTH_REACH = (0.75, 0.55)  # half width and half height of a mouth crop over the mouth's width
 MOST_PSNR = 100.0  # dB, that equal frames count as
 STILL, BARE, RENDERED, REAL = "still photo", "warp without layers", "rendered", "real clip"
-REFINED = "rendered and refined"
+UNREFINED = "without refiner"
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ class Measured:
 def evaluate_clip(
     clip: RealClip, progress: Callable[[], None] = lambda: None, *, refiner: tuple[Predict, int] | None = None
 ) -> dict[str, Scores]:
-    """Scores of both baselines, of the renderer, without and with a refiner, and of the real frames, by name."""
+    """Scores of both baselines, of the renderer with a refiner and without it, and of the real frames, by name."""
     size = clip.frames.shape[1]
     real = Measured.of(clip.frames)
     kinds: dict[str, Callable[[], Measured]] = {
         STILL: lambda: real.held(len(clip.frames)),
         BARE: lambda: Measured.of(rendered(BareWarp(clip.portrait, size=size), clip)),
-        RENDERED: lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size), clip)),
+        RENDERED: lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size, refiner=refiner), clip)),
         REAL: lambda: real,
     }
     if refiner is not None:
-        kinds[REFINED] = lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size, refiner=refiner), clip))
+        kinds[UNREFINED] = lambda: Measured.of(rendered(WarpRenderer(clip.portrait, size=size), clip))
     scores = {}
     for name, measure in kinds.items():
         scores[name] = compare(real, measure())

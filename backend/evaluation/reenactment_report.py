@@ -39,19 +39,19 @@ def report(
 ) -> None:
     """Evaluates the clips up to end (s) and prints the table; out: FILE.md, beside which FILE.json is written.
 
-    refiner: weights that are measured in a row of their own, on a device as load_refiner takes it.
+    refiner: weights in place of the shipped refiner's, on a device as load_refiner takes it.
 
     Raises InputError for clips that cannot be tracked, weights that cannot be read and another suffix.
     """
     from backend.commands.console import progress_bar
-    from backend.portrait.refiner_network import load_refiner
+    from backend.portrait.refiner_network import load_refiner, shipped_refiner
 
     if out is not None and out.suffix != ".md":
         raise InputError(f"The table should be a .md file, got '{out.name}'.")
-    network = None if refiner is None else load_refiner(refiner, device=device)
+    network = shipped_refiner(device) if refiner is None else load_refiner(refiner, device=device)
     table: Table = {}
     with progress_bar("pictures") as step:
-        done, total = 0, (5 if network is None else 6) * len(clips)
+        done, total = 0, 6 * len(clips)
 
         def progress() -> None:
             nonlocal done

@@ -18,6 +18,7 @@ __all__ = ["LEAST_FACE_HEIGHT", "Portrait", "analyse_portrait", "load_image"]
 
 LEAST_FACE_HEIGHT = 48.0  # pixels from forehead to chin
 MOST_YAW = np.radians(48.0)  # beyond it half the face is out of sight
+MUCH_YAW = np.radians(25.0)  # beyond it the far side shows little, and what is hidden cannot appear
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Portrait:
             found.append("Eyes are closed in the portrait: they stay closed.")
         if any(is_behind_dark_glass(self.image, points, eye) for eye in (0, 1)):
             found.append("Dark glasses hide the eyes in the portrait: blinks and gaze do not show.")
+        yaw = abs(float(self.fit.rotation[1]))
+        if yaw > MUCH_YAW:
+            found.append(
+                f"The face is turned {np.degrees(yaw):.0f}° in the portrait: it turns little further, and what is "
+                "hidden stays hidden."
+            )
         return found
 
 

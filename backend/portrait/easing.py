@@ -7,5 +7,5 @@ import numpy as np
 
 def smoothstep(value, start, end) -> np.ndarray:
     """0 up to start, 1 from end on, 3t² − 2t³ between; start, end: numbers or arrays that broadcast with value."""
-    t = np.clip((value - start) / (end - start), 0.0, 1.0)
+    t = np.minimum(np.maximum((value - start) / (end - start), 0.0), 1.0)  # np.clip takes longer on small arrays
     return t * t * (3.0 - 2.0 * t)

@@ -44,14 +44,19 @@ class WarpMesh:
         self.triangles = _all_triangles()
         self._follow = _head_share(plate, self._rings)
         self._looseness = looseness(plate)[:, None] if wears_glasses(plate) else None
-        self._calm = _calming(self.rest[:N_SURFACE])
+        self._calmed, self._calm = _calming(self.rest[:N_SURFACE])
+        inner = np.concatenate([self._oval[None], self._rings[:-1]])
+        rays = self._rings - inner
+        self._spacing = np.linalg.norm(rays, axis=2)
+        self._rays = rays / np.maximum(self._spacing, 1e-6)[..., None]
         self._outline_depth = float(motion.rest_depth[[234, 454]].mean())
 
     def move(self, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
         """Vertices (n_vertices, 3) x, y video pixels and depth, of a frame whose landmarks are (478, 2)."""
         motion = self._motion
         landmarks = self._behind_glasses(moved, landmarks)
-        landmarks = self.rest[:N_SURFACE] + self._calm @ (landmarks[:N_SURFACE] - self.rest[:N_SURFACE])
+        landmarks = landmarks[:N_SURFACE].copy()
+        landmarks[self._calmed] = self.rest[self._calmed] + self._calm @ (landmarks - self.rest[:N_SURFACE])
         oval_rigid = motion.rigid(self._oval, motion.rest_depth[OVAL], moved.pose) - self._oval
         expression = landmarks[OVAL] - self._oval - oval_rigid
         flat = self._rings.reshape(-1, 2)
@@ -76,20 +81,16 @@ class WarpMesh:
     def _unfolded(self, rings: np.ndarray, oval: np.ndarray) -> np.ndarray:
         """Rings pushed outwards where they would come too near the ring inside them."""
         rings = rings.copy()
-        inner, inner_rest = oval, self._oval
-        for ring, ring_rest in zip(rings, self._rings):
-            ray = ring_rest - inner_rest
-            spacing = np.linalg.norm(ray, axis=1)
-            ray = ray / np.maximum(spacing, 1e-6)[:, None]
-            lacking = LEAST_SPACING * spacing - ((ring - inner) * ray).sum(axis=1)
+        inner = oval
+        for ring, ray, spacing in zip(rings, self._rays, self._spacing):
+            lacking = LEAST_SPACING * spacing - np.einsum("ni,ni->n", ring - inner, ray)
             ring += np.maximum(lacking, 0.0)[:, None] * ray
-            inner, inner_rest = ring, ring_rest
+            inner = ring
         return rings
 
 
-def _calming(points: np.ndarray) -> np.ndarray:
-    """Shares (468, 468) by which each landmark takes the motion of others: itself alone, but near the outline's hidden
-    side its surroundings.
+def _calming(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The landmarks (n,) near the outline's hidden side, and the shares (n, 468) by which each takes others' motion.
 
     There the mesh turns its back in the photo: its landmarks lie on the outline, one over the other, and would tear it
     apart each by its own depth.
@@ -110,7 +111,7 @@ def _calming(points: np.ndarray) -> np.ndarray:
     shares = np.eye(N_SURFACE, dtype=np.float32)
     for _ in range(CALMING_ROUNDS):
         shares[hidden] = mean @ shares
-    return shares
+    return hidden, shares[hidden]
 
 
 def _all_triangles() -> np.ndarray:

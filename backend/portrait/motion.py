@@ -31,6 +31,7 @@ LID_CHANNELS = tuple(
 # above it they keep most of their full reach, so that a frown shows on a face whose brows lie low.
 BROW_CHANNELS = np.array([index for name, index in CHANNEL_INDEX.items() if name.startswith("brow")])
 BROW_RELEASE, BROW_REACH = 0.45, 0.85
+JAW_CHANNELS = [CHANNEL_INDEX[name] for name in ("jawOpen", "jawForward", "jawLeft", "jawRight")]
 # A sneer wrinkles the nose more than it shortens it: most of it is drawn as folds.
 SNEER_CHANNELS = [CHANNEL_INDEX["noseSneerLeft"], CHANNEL_INDEX["noseSneerRight"]]
 SNEER_REACH = 0.65
@@ -69,21 +70,32 @@ class FaceMotion:
         self._rest = self._projected(fit.expression, fit.rotation, fit.translation)
         self.rest_weights = np.asarray(fit.expression, np.float32) / FULL_ACTIVATION_SD
         self._limits = _pose_limits(float(fit.rotation[1]))
+        self._jaw_basis = _jaw_basis(self._model.landmark_expression)
 
-    def at(self, expression: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> MovedFace:
-        """The face with expression (64,) sd, rotation (3,) radians and translation (3,) dm, softly limited."""
+    def shapes(self, expressions: np.ndarray) -> np.ndarray:
+        """Landmarks (n_frames, 478, 3) dm in model space of expressions (n_frames, 64) sd as this photo shows them."""
+        rest, skin = self._fit.expression, np.array(expressions, np.float32)
+        skin[:, LID_CHANNELS] = rest[list(LID_CHANNELS)]
+        skin[:, BROW_CHANNELS] = _from_rest(skin[:, BROW_CHANNELS], rest[BROW_CHANNELS])
+        skin[:, SNEER_CHANNELS] = rest[SNEER_CHANNELS] + SNEER_REACH * (skin[:, SNEER_CHANNELS] - rest[SNEER_CHANNELS])
+        return self._model.landmark_positions(self._fit.identity, skin)
+
+    def at(
+        self, expression: np.ndarray, rotation: np.ndarray, translation: np.ndarray, shape: np.ndarray | None = None
+    ) -> MovedFace:
+        """The face with expression (64,) sd, rotation (3,) radians and translation (3,) dm, softly limited.
+
+        shape (478, 3): the expression's, where shapes gave it before.
+        """
         fit = self._fit
         turn = np.asarray(rotation, np.float32) - fit.rotation
         limits = np.where(turn < 0, self._limits[0], self._limits[1])
         rotation = fit.rotation + limits * np.tanh(turn / limits)
         shift = np.asarray(translation, np.float32) - fit.translation
         translation = fit.translation + TRANSLATION_LIMIT * np.tanh(shift / TRANSLATION_LIMIT)
-        skin = np.array(expression, np.float32)
-        skin[list(LID_CHANNELS)] = fit.expression[list(LID_CHANNELS)]
-        skin[BROW_CHANNELS] = _from_rest(skin[BROW_CHANNELS], fit.expression[BROW_CHANNELS])
-        sneer = skin[SNEER_CHANNELS] - fit.expression[SNEER_CHANNELS]
-        skin[SNEER_CHANNELS] = fit.expression[SNEER_CHANNELS] + SNEER_REACH * sneer
-        moved = self._projected(skin, rotation, translation)
+        if shape is None:
+            shape = self.shapes(np.asarray(expression)[None])[0]
+        moved = project(shape, rotation, translation, fit.camera)
         delta = (moved[:, :2] - self._rest[:, :2]) * self._plate.scale
         landmarks = (self._plate.landmarks + delta).astype(np.float32)
         pose = HeadPose(rotation_matrix(rotation), np.asarray(translation, np.float64))
@@ -95,6 +107,11 @@ class FaceMotion:
             np.asarray(expression, np.float32) / FULL_ACTIVATION_SD,
             self._jaw_shift(expression),
         )
+
+    def holds_back(self, rotations: np.ndarray) -> bool:
+        """Whether rotations (n_frames, 3) radians go beyond what the photo allows."""
+        turns = np.asarray(rotations) - self._fit.rotation
+        return bool((np.abs(turns) > np.where(turns < 0, self._limits[0], self._limits[1])).any())
 
     def neutral(self) -> MovedFace:
         """The face at rest in the photo's pose."""
@@ -145,14 +162,14 @@ class FaceMotion:
 
     def _jaw_shift(self, expression: np.ndarray) -> np.ndarray:
         """How far the lower teeth moved (3,) dm in model space by the channels that move the jaw."""
-        jaw = np.zeros_like(self._fit.expression)
-        for name in ("jawOpen", "jawForward", "jawLeft", "jawRight"):
-            jaw[CHANNEL_INDEX[name]] = expression[CHANNEL_INDEX[name]]
-        # the lip rests on the teeth and goes nearly as far; the chin, lower on the jaw's turn, goes less down
-        lip, chin = [14, 87, 317], [152, 199]
-        moves = self._model.landmark_expression
-        basis = 0.75 * moves[:, lip].mean(axis=1) + 0.25 * moves[:, chin].mean(axis=1)
-        return (jaw @ basis).astype(np.float64)
+        return (np.asarray(expression)[JAW_CHANNELS] @ self._jaw_basis).astype(np.float64)
+
+
+def _jaw_basis(moves: np.ndarray) -> np.ndarray:
+    """How far one sd of each of the jaw's channels moves the lower teeth (4, 3) dm; moves: landmarks (64, 478, 3)."""
+    # the lip rests on the teeth and goes nearly as far; the chin, lower on the jaw's turn, goes less down
+    lip, chin = [14, 87, 317], [152, 199]
+    return 0.75 * moves[JAW_CHANNELS][:, lip].mean(axis=1) + 0.25 * moves[JAW_CHANNELS][:, chin].mean(axis=1)
 
 
 def _from_rest(expression: np.ndarray, rest: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from backend.errors import InputError
+from backend.inference.threads import one_thread
 from backend.models.refiner import Refiner, RefinerConfig
 from backend.portrait.refine import Predict
+from backend.weights import NETWORKS
+
+
+@lru_cache(maxsize=2)
+def shipped_refiner(device: str = "cpu") -> tuple[Predict, int]:
+    """The refiner that comes with the program, loaded once. Raises InputError for absent devices."""
+    return load_refiner(NETWORKS["refiner"].path, device=device)
 
 
 def load_refiner(weights: Path, *, device: str = "cpu") -> tuple[Predict, int]:
@@ -45,6 +54,7 @@ def read_network(weights: Path) -> tuple[Refiner, RefinerConfig]:
 def _on_torch(network: Refiner, device: torch.device) -> Predict:
     network = network.to(device).to(memory_format=torch.channels_last)
 
+    @one_thread()
     @torch.inference_mode()
     def predict(crop: np.ndarray, guides: np.ndarray) -> np.ndarray:
         inputs = (torch.from_numpy(values)[None].to(device) for values in (crop, guides))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 from numba import njit
 
@@ -20,6 +23,8 @@ from backend.portrait.warp import make_warp
 from bfm.coefficients import FaceCoefficients
 
 BLACK = np.zeros(3, np.float32)
+AHEAD = 64  # frames whose shapes are made at once
+N_LANDMARKS = 478
 
 
 @njit(cache=True, fastmath=True)
@@ -74,6 +79,7 @@ class WarpRenderer:
         self._origin = np.float32([columns.start, rows.start])
         self._warp = make_warp(device, self._mesh.rest - self._origin, self._mesh.triangles, self._source.shape)
         self._warped = self._source
+        self._shapes: tuple[FaceCoefficients | None, int, np.ndarray] = (None, 0, np.zeros((0, N_LANDMARKS, 3)))
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -89,8 +95,26 @@ class WarpRenderer:
     def render(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
         """Frame index of coefficients as (height, width, 3) uint8 RGB."""
         frame, moved, landmarks = self.render_parts(coefficients, index)
-        if self._refiner is not None:
-            self._refiner.apply(frame, moved, landmarks)
+        return frame if self._refiner is None else self._refined(frame, moved, landmarks)
+
+    def frames(self, coefficients: FaceCoefficients, wanted: range | None = None) -> Iterator[np.ndarray]:
+        """Frames in order, all or those wanted, as render gives them; one is refined beside the drawing of the next."""
+        wanted = range(coefficients.n_frames) if wanted is None else wanted
+        if self._refiner is None:
+            yield from (self.render(coefficients, index) for index in wanted)
+            return
+        with ThreadPoolExecutor(1, "refiner") as refiner:
+            waiting: Future[np.ndarray] | None = None
+            for index in wanted:
+                parts = self.render_parts(coefficients, index)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = refiner.submit(self._refined, *parts)
+            if waiting is not None:
+                yield waiting.result()
+
+    def _refined(self, frame: np.ndarray, moved: MovedFace, landmarks: np.ndarray) -> np.ndarray:
+        self._refiner.apply(frame, moved, landmarks)
         return frame
 
     def render_parts(self, coefficients: FaceCoefficients, index: int) -> tuple[np.ndarray, MovedFace, np.ndarray]:
@@ -98,8 +122,9 @@ class WarpRenderer:
         landmarks (478, 2) are.
         """
         moved = self.motion.at(
-            coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index]
-        )
+            coefficients.expression[index], coefficients.rotation[index], coefficients.translation[index],
+            self._shape(coefficients, index),
+        )  # fmt: skip
         landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
         self._redraw_skin(moved.weights, self._lip_fill.strength(landmarks, self._mouth.change(landmarks)))
         vertices = self._mesh.move(moved, landmarks)
@@ -109,6 +134,15 @@ class WarpRenderer:
         _lay_over(self._warped, self._background, frame[self._roi])
         self._draw_mouth(frame, moved, landmarks)
         return frame, moved, landmarks
+
+    def _shape(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
+        """Frame index's landmarks (478, 3) in model space, made for many frames at once."""
+        shot, first, shapes = self._shapes
+        if shot is not coefficients or not first <= index < first + len(shapes):
+            first = index - index % AHEAD  # the same blocks whichever frame comes first, so that frames are the same
+            shapes = self.motion.shapes(coefficients.expression[first : first + AHEAD])
+            self._shapes = coefficients, first, shapes
+        return shapes[index - first]
 
     def render_with_alpha(self, coefficients: FaceCoefficients, index: int) -> np.ndarray:
         """Frame index as (height, width, 4) uint8 RGB and alpha, not premultiplied; the backdrop is BLACK."""

@@ -19,6 +19,7 @@ from bfm.landmarks import (
 
 CHEEKS = ((50, 101, 118, 117, 123, 187, 205), (280, 330, 347, 346, 352, 411, 425))
 FULL_COLOR = 0.12  # saturation of skin from which a photo counts as fully coloured
+TEETH_OVER_SKIN, TEETH_OVER_WHITE = 0.97, 1.55  # how bright teeth are beside them; six real people
 CHIN = (83, 18, 313, 421, 199, 201)
 
 
@@ -58,8 +59,10 @@ class FaceTones:
         """Colours for the mouth's inside; is_inside_seen: the photo's own teeth show, and are a guide."""
         tint = self.white / max(float(self.white.mean()), 1.0)
         tint = 1.0 + 0.35 * (tint - 1.0)
-        # enamel reflects more than any skin, about as much as the whites of the eyes, and stands in shade as they do
-        level = max(0.97 * float(self.skin_bright.mean()), 1.15 * float(self.white.mean()))
+        # enamel reflects about as much as bright skin in the open, and stands in shade as the whites of the eyes do
+        skin, white = float(self.skin_bright.mean()), float(self.white.mean())
+        shaded = np.clip(TEETH_OVER_WHITE * white, 0.6 * skin, 1.5 * skin)
+        level = max(float(np.sqrt(TEETH_OVER_SKIN * skin * shaded)), white)
         enamel = level * tint * np.float32([1.08, 0.985, 0.90])
         # teeth are never bluer or greener than this, whatever light the skin stands in
         enamel = np.minimum(enamel, enamel[0] * np.float32([1.0, 0.955, 0.885]))

@@ -32,17 +32,29 @@ def make_warp(device: str, rest: np.ndarray, triangles: np.ndarray, shape: tuple
     rest (n_vertices, 2): the mesh in the source; triangles (n_triangles, 3); shape of the source.
     Raises InputError for devices that are not there.
     """
+    check_device(device)
     if device == "cpu":
         return CpuWarp(rest, triangles, shape)
     import torch
 
     from backend.portrait.warp_torch import TorchWarp
 
-    if not device.startswith("cuda"):
+    return TorchWarp(rest, triangles, shape, torch.device(device))
+
+
+def check_device(device: str) -> None:
+    """Raises InputError for what is no device, and for one that is not there."""
+    if device == "cpu":
+        return
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()):
         raise InputError(f"The device should be cpu or cuda, got '{device}'.")
+    import torch
+
     if not torch.cuda.is_available():
         raise InputError("There is no CUDA device: use --device cpu.")
-    return TorchWarp(rest, triangles, shape, torch.device(device))
+    if int(number or 0) >= torch.cuda.device_count():
+        raise InputError(f"There is no CUDA device {number}: the last one is {torch.cuda.device_count() - 1}.")
 
 
 def first_row_below(vertices: np.ndarray, height: int) -> int:
