@@ -89,7 +89,6 @@ def rerender_range(
         )
     if options.background != KEEP:
         raise InputError("Frames can be replaced where the background is kept: render other backgrounds whole.")
-    check_renderer(options)
     portrait = read_portrait(portrait_file)
     options = replace(options, size=options.size or min(footage.width, footage.height))
     coefficients = faded(
