@@ -82,7 +82,7 @@ def measure(
     _, curving = timed(lambda: curves_from_performance(performance, coefficients, articulation.phones))
     renderer, preparing = timed(lambda: WarpRenderer(portrait, size=size, device=device, refiner=refiner))
     renderer.render(coefficients, 0)  # compiles what is compiled at first use
-    frames, rendering = timed(lambda: [renderer.render(coefficients, i) for i in range(coefficients.n_frames)])
+    frames, rendering = timed(lambda: list(renderer.frames(coefficients)))
     _, encoding = timed(lambda: _encode(frames, seconds))
     _, still = timed(lambda: _encode([frames[0]] * len(frames), seconds))
     stages = {
@@ -92,20 +92,20 @@ def measure(
         "curves": curving,
         "read portrait": reading,
         "prepare renderer": preparing,
-        "render frames": rendering,
+        "render and refine frames": rendering,
         "encode video": encoding,
     }
-    whole = _whole_shot(options)
+    whole = _whole_shot(options, device)
     return stages | {
         "whole shot, encoded beside rendering, marked, signed": whole,
         "frames per second, whole shot": len(frames) / whole,
-        "frames per second, rendering": len(frames) / rendering,
+        "frames per second, rendering and refining": len(frames) / rendering,
         "speech, times real time": seconds / speech,
         "baseline: still photo encoded": still,
     }
 
 
-def _whole_shot(options: ShotOptions) -> float:
+def _whole_shot(options: ShotOptions, device: str) -> float:
     """Seconds from files to the finished video by the pipeline itself: a portrait it has not seen, loaded networks."""
     import cv2
     from skimage import data
@@ -113,7 +113,7 @@ def _whole_shot(options: ShotOptions) -> float:
     from backend.pipeline import Shot, run_shot
 
     portrait = cv2.imencode(".png", np.ascontiguousarray(data.astronaut()[:, ::-1, ::-1]))[1].tobytes()
-    shot = Shot(portrait, SENTENCE, EmotionTrack.parse(EMOTION), options)
+    shot = Shot(portrait, SENTENCE, EmotionTrack.parse(EMOTION), options, device=device)
     with tempfile.TemporaryDirectory() as folder:
         return timed(lambda: run_shot(shot, _Silent(), video_path=Path(folder) / "video.mp4"))[1]
 
@@ -198,13 +198,12 @@ def _encode(frames: list[np.ndarray], seconds: float) -> None:
 def report(seconds: float, sizes: tuple[int, ...], *, device: str = "cpu", refiner: Path | None = None) -> None:
     """Prints the table of stages of a shot so many seconds long, a column for each size in pixels.
 
-    device: "cpu" or "cuda"; refiner: its weights, None for a shot without. Raises InputError for absent devices.
+    device: "cpu" or "cuda"; refiner: weights in place of the shipped ones; a whole shot always has those. Raises
+    InputError for absent devices.
     """
-    network = None
-    if refiner is not None:
-        from backend.portrait.refiner_network import load_refiner
+    from backend.portrait.refiner_network import load_refiner, shipped_refiner
 
-        network = load_refiner(refiner, device=device)
+    network = shipped_refiner(device) if refiner is None else load_refiner(refiner, device=device)
     columns = {size: measure(seconds, size, device=device, refiner=network) for size in sizes}
     table = Table(title=f"{seconds:g} s of speech at 25 frames per second on {hardware_name(device)}")
     table.add_column("stage, seconds unless it says otherwise")
