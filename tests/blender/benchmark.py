@@ -164,7 +164,7 @@ class Backend:
         print(f"a minute of speech       {self.time(ops.animate)}", flush=True)
         bpy.context.scene.frame_set(40)
         for name in ("not seen yet", "seen before"):
-            print(f"preview, face {name:12}{self.time(ops.preview_frame)}", flush=True)
+            print(f"preview, face {name:13}{self.time(ops.preview_frame)}", flush=True)
         self.shot.layers.seed_blinks = 5
         print(f"another seed             {self.time(lambda: ops.animate(keeps_edits=True))}", flush=True)
         print(f"a phone moved            {self.time(self.move_a_phone)}", flush=True)
