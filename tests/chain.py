@@ -123,7 +123,7 @@ def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
         Step("train refiner", ("train", "refiner", *small, "--steps", str(n_steps))),
         Step("evaluate selfdrive", ("evaluate", "selfdrive", *(str(p) for p in sorted(held_out.glob("*.mp4"))),
                                     "--size", "128", "--networks", str(networks), "--out", str(out / "selfdrive"))),
-        Step("evaluate video", ("evaluate", "video", "--real", str(held_out), "--fake",
+        Step("evaluate video", ("evaluate", "video", "--real", str(out / "selfdrive" / "videos" / "real"), "--fake",
                                 str(out / "selfdrive" / "videos" / "warp_Exp_P____Emo_P"), "--size", "128", "--out",
                                 str(out / "video.md"))),
         Step("evaluate table", ("evaluate", "table", str(out / "selfdrive" / "selfdrive.json"), "--out",

@@ -126,7 +126,7 @@ def test_our_rows_stand_below_the_published_ones_and_are_marked(tmp_path):
     measured = tables.read_measured([path])
     block = tables.comparison(TABLES["emospeaker-3"], OURS["emospeaker-3"], measured)
     assert block.rows[-1] == (
-        "warp Exp(P) + Emo(P)", "12.50", "0.500", "20.00", "0.200", "", "", "", "1 clips: clip_1", "measured here"
+        "warp Exp(P) + Emo(P)", "12.50", "0.500", "20.00", "0.200", "", "", "", "1 clip: clip_1", "measured here"
     )  # fmt: skip
     assert all(row[-1] == "published" and "their split" in row[-2] for row in block.rows[1:-1])
     ablation = tables.comparison(TABLES["eamm-3"], OURS["eamm-3"], measured)

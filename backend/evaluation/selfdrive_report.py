@@ -14,13 +14,14 @@ from backend.datasets.layouts import VIDEO_SUFFIXES, ClipFile
 from backend.datasets.measuring import Measuring, prepare_clip
 from backend.errors import InputError
 from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
-from backend.evaluation.selfdrive import drive_clip, labelled_file, load_driven, warp_methods
+from backend.evaluation.selfdrive import DrivenClip, drive_clip, labelled_file, load_driven, warp_methods
 from backend.evaluation.sound_sync import SoundSync
 from backend.evaluation.video import FRAME_RATE, VideoScores
-from backend.evaluation.video_report import COLUMNS, INCEPTION_WEIGHTS, SOURCES, mean_scores, write_text
+from backend.evaluation.video_report import COLUMNS, INCEPTION_WEIGHTS, SOURCES, counted, mean_scores, write_text
 from backend.native_logs import held_back
 
 FORMAT = "emorig-selfdrive"
+REAL = "real"  # the folder of the clips themselves, cut as those made are
 
 
 def measure_clips(
@@ -64,6 +65,8 @@ def measure_clips(
             continue
         if features is not None:
             seen.setdefault("real", Gaussian(features.n_features)).add(features(clip.real.frames))
+        if videos is not None:
+            _write_video(videos / REAL / f"{path.stem}.mp4", clip.real.frames, path, clip)
         for name, scores, frames in drive_clip(clip, methods, sync=sync):
             if isinstance(scores, str):
                 passed_over[f"{path.name}, {name}"] = scores
@@ -72,7 +75,7 @@ def measure_clips(
             if features is not None:
                 seen.setdefault(name, Gaussian(features.n_features)).add(features(frames))
             if videos is not None:
-                _write_video(videos / _file_name(name) / f"{path.stem}.mp4", frames, path)
+                _write_video(videos / _file_name(name) / f"{path.stem}.mp4", frames, path, clip)
         if progress is not None:
             progress(number + 1, len(clips))
     rows = {name: scores for name, scores in rows.items() if scores}
@@ -114,13 +117,21 @@ def _file_name(method: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in method).strip("_")
 
 
-def _write_video(path: Path, frames: np.ndarray, sound: Path) -> None:
+def _write_video(path: Path, frames: np.ndarray, sound: Path, clip: DrivenClip) -> None:
+    """Writes frames with the clip's sound, moved into step where it is late."""
     from backend.video import VideoWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = frames.shape[1:3]
+    start = max(0.0, clip.prepared.label.offset)
     with VideoWriter(
-        path, width=width, height=height, frame_rate=FRAME_RATE, audio=sound, start=0.0, end=len(frames) / FRAME_RATE
+        path,
+        width=width,
+        height=height,
+        frame_rate=FRAME_RATE,
+        audio=sound,
+        start=start,
+        end=start + len(frames) / FRAME_RATE,
     ) as writer:
         for frame in frames:
             writer.write(np.ascontiguousarray(frame))
@@ -131,7 +142,8 @@ def markdown(document: dict) -> str:
     means = {name: entry["mean"] for name, entry in document["methods"].items()}
     columns = [name for name in COLUMNS if any(mean.get(name) is not None for mean in means.values())]
     lines = [
-        f"{len(document['clips'])} clips ({', '.join(document['clips'])}), {document['size']} pixels: the first frame, "
+        f"{counted(len(document['clips']), 'clip')} ({', '.join(document['clips'])}), "
+        f"{document['size']} pixels: the first frame, "
         "the clip's sound, its tracked pose and its labelled emotion. T: tracked, P: predicted.", "",
         _row(["method", "FID", *(COLUMNS[name][0] for name in columns)]), _row(["---"] * (len(columns) + 2)),
     ]  # fmt: skip

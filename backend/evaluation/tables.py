@@ -16,7 +16,7 @@ import numpy as np
 from backend.errors import InputError
 from backend.evaluation.published_tables import MATRIX, OURS, TABLES, WINDOWS, PublishedTable
 from backend.evaluation.selfdrive_report import FORMAT as SELFDRIVE
-from backend.evaluation.video_report import COLUMNS, SOURCES, write_text
+from backend.evaluation.video_report import COLUMNS, SOURCES, counted, write_text
 from bfm.facs import EMOTION_AUS
 
 HEADINGS = {"fid": ("FID", "{:.2f}"), **COLUMNS}
@@ -63,7 +63,7 @@ def read_measured(paths: list[Path]) -> Measured:
             raise InputError(
                 f"'{path}' is no result ({error}): give the .json of 'evaluate selfdrive' or 'evaluate video'."
             ) from error
-    return Measured(means, f"{len(set(clips))} clips: {', '.join(sorted(set(clips)))}")
+    return Measured(means, f"{counted(len(set(clips)), 'clip')}: {', '.join(sorted(set(clips)))}")
 
 
 def comparison(table: PublishedTable, wanted: tuple[str, ...], measured: Measured) -> Block:

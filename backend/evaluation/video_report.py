@@ -100,7 +100,7 @@ def markdown(document: dict) -> str:
     """The document as Markdown."""
     columns = [name for name in COLUMNS if document["mean"].get(name) is not None]
     lines = [
-        f"{len(document['rows'])} videos, shorter side {document['size']} pixels, 25 frames per second.", "",
+        f"{counted(len(document['rows']), 'video')}, shorter side {document['size']} pixels, 25 frames per second.", "",
         _row(["video", *(COLUMNS[name][0] for name in columns)]), _row(["---"] * (len(columns) + 1)),
     ]  # fmt: skip
     for name, scores in (*document["rows"].items(), (MEAN, document["mean"])):
@@ -134,6 +134,11 @@ def report(
     if out is not None:
         write_text(out, text)
         write_text(out.with_suffix(".json"), json.dumps(document, indent=1))
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: 1 clip, 2 clips."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def write_text(path: Path, text: str) -> None:
