@@ -27,6 +27,7 @@ from bfm.landmarks import (
 )
 
 REACH = 0.62  # eye widths above and below the corners' line that are redrawn
+TEXTURE_SIZE, TEXTURE_BELOW = 0.06, 0.42  # of the eye's width: texture of lids, and how far under the eye it lies
 SIDE_REACH = 0.16  # and beyond the corners
 LASH_HEIGHT = 0.11  # eye widths above the lid's edge that belong to the lash line
 CLEARED_HEIGHT = 0.17  # and that a closing lid's skin replaces at once
@@ -226,7 +227,19 @@ class Eye:
         spread = float(np.median(np.abs(grain[skin]))) if skin.any() else 0.0
         noise = np.random.default_rng(11).normal(scale=spread, size=hole.shape).astype(np.float32)
         noise = 1.6 * cv2.GaussianBlur(noise, (0, 0), 0.8)[..., None]
-        return filled * ball[..., None] + noise
+        return filled * ball[..., None] + noise + self._texture()
+
+    def _texture(self) -> np.ndarray:
+        """What a closed lid shows of its skin (h, w, 3): pores, freckles, brush strokes of the cheek under the eye."""
+        fine = self._image - cv2.GaussianBlur(self._image, (0, 0), max(TEXTURE_SIZE * self._width, 1.2))
+        below = float((self._lower - self._upper).max()) + TEXTURE_BELOW
+        down = self._to_pixels[:, 1] * below
+        x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self._u.shape[::-1]))
+        moved = cv2.remap(
+            fine, x + np.float32(down[0]), y + np.float32(down[1]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        most = 1.5 * float(np.median(np.abs(moved)))  # no bag's or lash's line
+        return np.clip(moved, -most, most)
 
     def _thick(self, known: np.ndarray) -> np.ndarray:
         """The photo (h, w, 3) where known (h, w), evened, without the thin dark strokes of lashes and brows."""
