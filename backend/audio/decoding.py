@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from blender_addon.protocol.types import Phone
 
@@ -20,24 +19,18 @@ def best_path(log_probabilities: np.ndarray) -> np.ndarray:
 
     Each change of phone costs SWITCH_COST (Viterbi 1967, with uniform transitions).
     """
-    return _viterbi(np.asarray(log_probabilities, np.float64))
-
-
-@njit(cache=True)
-def _viterbi(log_probabilities: np.ndarray) -> np.ndarray:
     n_frames, n_phones = log_probabilities.shape
-    came_from = np.empty((n_frames, n_phones), np.int16)
-    score = log_probabilities[0].copy()
+    came_from = np.zeros((n_frames, n_phones), np.int16)
+    stay = np.arange(n_phones)
+    score = log_probabilities[0].astype(np.float64)
     for frame in range(1, n_frames):
-        best = score.argmax()
-        top, switched = score[best], score[best] - SWITCH_COST
-        for phone in range(n_phones):
-            stays = score[phone] >= switched
-            came_from[frame, phone] = phone if stays else best
-            # relative to the best so far, so that long recordings lose no precision
-            score[phone] = (score[phone] if stays else switched) + log_probabilities[frame, phone] - top
-    path = np.empty(n_frames, np.int64)
-    path[-1] = score.argmax()
+        best = int(score.argmax())
+        switched = score[best] - SWITCH_COST
+        came_from[frame] = np.where(score >= switched, stay, best)
+        score = np.maximum(score, switched) + log_probabilities[frame]
+        score -= score.max()
+    path = np.zeros(n_frames, np.int64)
+    path[-1] = int(score.argmax())
     for frame in range(n_frames - 1, 0, -1):
         path[frame - 1] = came_from[frame, path[frame]]
     return path
