@@ -40,7 +40,7 @@ APERTURE = MappingProxyType(
 ONSET = 0.12  # s, time constant of a face following its emotion
 YIELD_TO_ROUNDING = 0.55  # share of the spreading that full rounding takes
 YIELD_TO_OPENING = 0.5  # share of the pressing that a wide-open mouth takes
-SHUT_APERTURE = 0.09  # aperture under which lips count as shut
+SHUT_APERTURE = 0.15  # aperture about which lips stop counting as shut
 QUIET_SPEECH = 0.3  # activity of the softest speech, whose closures count as much as those of loud speech
 JAW_WHILE_SPEAKING = 0.35  # share of the emotion's jaw drop that remains in speech
 # Weight from which a displacement nears 1 without reaching it: a curve that is cut off flat is one that an animator has
