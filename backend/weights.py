@@ -7,6 +7,10 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -34,6 +38,14 @@ class ShippedNetwork:
         with self.path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             return json.loads(file.read(length)).get("__metadata__", {})
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Writes tensors as .safetensors that others on the machine may read, which the library keeps to their owner."""
+    from safetensors.torch import save_file
+
+    save_file(tensors, str(path), metadata=metadata)
+    path.chmod(0o644)
 
 
 NETWORKS = {

@@ -173,4 +173,5 @@ def test_every_shipped_network_names_the_command_seed_and_data_that_made_it(path
     with safe_open(str(path), framework="pt") as file:
         facts = file.metadata()
     assert facts["command"].startswith(f"emorig train {path.stem} ") and f"--seed {facts['seed']}" in facts["command"]
-    assert len(facts["corpus_sha256"]) == 64 and float(facts["corpus_hours"]) > 0 and int(facts["step"]) > 0
+    amount = facts["corpus_pairs"] if path.stem == "refiner" else facts["corpus_hours"]
+    assert len(facts["corpus_sha256"]) == 64 and float(amount) > 0 and int(facts["step"]) > 0

@@ -328,3 +328,13 @@ def test_licences_of_this_set_up(published, tmp_path):
     assert "may not be sold where they use face model bfm2009" in said
     assert "ask the owners of weights audio2exp-old" in said
     assert "Results with the program as it comes may be sold." in said
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    import torch
+
+    from backend.weights import write_tensors
+
+    path = tmp_path / "w.safetensors"
+    write_tensors({"a": torch.zeros(2)}, path, {"seed": "0"})
+    assert path.stat().st_mode & 0o444 == 0o444

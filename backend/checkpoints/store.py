@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.checkpoints.registry import FILES, PublishedFile, files_with
 from backend.errors import InputError, OutputError
+from backend.weights import write_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,15 +73,13 @@ def record(name: str, **facts: str) -> None:
 
 def keep(file: PublishedFile, states: States, *, source: Path, source_sha256: str) -> Path:
     """Writes the networks of a published file into the folder, whole or not at all. Raises OutputError."""
-    from safetensors.torch import save_file
-
     target = weights_folder() / f"{file.name}.safetensors"
     part = target.with_suffix(".part")
     tensors = {f"{network}/{key}": value for network, state in states.items() for key, value in state.items()}
     tensors = {key: value.contiguous().clone() for key, value in tensors.items()}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=_metadata(file, states, source, source_sha256))
+        write_tensors(tensors, part, _metadata(file, states, source, source_sha256))
         stored = sha256_of(part)
         os.replace(part, target)
         record(file.name, source_sha256=source_sha256, stored_sha256=stored)

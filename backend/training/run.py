@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -16,6 +15,7 @@ from backend.errors import InputError
 from backend.training.processes import ALONE, Processes
 from backend.training.run_logs import RunLogs
 from backend.training.run_options import RunOptions, TrainingPlan
+from backend.weights import write_tensors
 
 Losses = Callable[[int], dict[str, Tensor]]  # the weighted losses of the batch of a number, the same whenever asked
 Progress = Callable[[int, dict[str, float]], None]
@@ -30,7 +30,7 @@ def write_weights(
         name: (value.detach().to(dtype) if value.is_floating_point() else value.detach()).contiguous().cpu()
         for name, value in state.items()
     }
-    save_file(kept, str(temporary), metadata=metadata)
+    write_tensors(kept, temporary, metadata)
     temporary.replace(path)
 
 
