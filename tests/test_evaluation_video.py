@@ -19,7 +19,7 @@ from backend.evaluation.video import SeenVideo, compare_videos, identity_similar
 from backend.evaluation.video_report import markdown, measure_folders
 from backend.models.inception import InceptionV3
 from bfm.facs import EMOTION_AUS
-from blender_addon.protocol.types import Waveform
+from blender_addon.protocol.types import EMOTIONS, Waveform
 
 NAMES = tuple(f"AU{u}" for u in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 
@@ -68,13 +68,21 @@ def test_inception_has_the_published_names_and_features(tmp_path):
         InceptionFeatures(tmp_path / "other.pth")
 
 
-@pytest.mark.parametrize("emotion", EMOTION_AUS)
+@pytest.mark.parametrize("emotion", EMOTIONS)
 def test_the_units_of_an_emotion_name_it(emotion):
     units = np.zeros((4, len(NAMES)), np.float32)
     for unit in EMOTION_AUS[emotion]:
         units[:3, NAMES.index(f"AU{unit}")] = 0.6
     assert named_emotions(units, NAMES) == [emotion] * 3 + ["neutral"]
     assert emotion_accuracy(units, NAMES, emotion) == 0.75
+
+
+def test_faces_between_the_seven_emotions_are_named_too():
+    units = np.zeros((2, len(NAMES)), np.float32)
+    for unit in EMOTION_AUS["disappointed"]:
+        units[0, NAMES.index(f"AU{unit}")] = 0.6
+    assert named_emotions(units, NAMES) == ["sad", "neutral"]
+    assert emotion_accuracy(units, NAMES, "neutral") == 0.5
 
 
 def test_identities_are_alike_by_their_angle():

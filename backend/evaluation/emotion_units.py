@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bfm.facs import EMOTION_AUS
+from blender_addon.protocol.types import EMOTIONS
 
 CALM = 0.08
 """Mean intensity of an emotion's units below which a face counts as neutral."""
@@ -16,8 +17,8 @@ def emotion_scores(units: np.ndarray, names: tuple[str, ...]) -> dict[str, np.nd
     place = {int(name.removeprefix("AU").lstrip("0") or 0): i for i, name in enumerate(names)}
     size = np.linalg.norm(units, axis=1) + 1e-6
     scores = {}
-    for emotion, wanted in EMOTION_AUS.items():
-        rows = [place[unit] for unit in wanted if unit in place]
+    for emotion in EMOTIONS:
+        rows = [place[unit] for unit in EMOTION_AUS[emotion] if unit in place]
         scores[emotion] = units[:, rows].sum(1) / (np.sqrt(len(rows)) * size)
     return scores
 
