@@ -95,6 +95,7 @@ def measure(
         "render and refine frames": rendering,
         "encode video": encoding,
     }
+    _whole_shot(ShotOptions(size=size, end=1.0), device)  # loads and compiles what is used first
     whole = _whole_shot(options, device)
     return stages | {
         "whole shot, encoded beside rendering, marked, signed": whole,
