@@ -66,7 +66,7 @@ def prepare_clip(file: ClipFile, split: str, settings: Measuring) -> PreparedCli
             file.key, file.speaker, file.emotion, file.level, split, file.video.name, source, offset, likeness, residual
         ),
         frames=tuple(_pictures(file.video, times, square, settings.size)),
-        landmarks=_at(times, (track.landmarks - [*square[:2], 0.0]) * (settings.size / square[2]), rate),
+        landmarks=at_times(times, (track.landmarks - [*square[:2], 0.0]) * (settings.size / square[2]), rate),
         coefficients=_coefficients(file.video, face, times, settings.frame_rate),
         units=units,
         unit_names=names,
@@ -107,7 +107,7 @@ def _units(file: ClipFile, face: TrackedFace, times: np.ndarray) -> tuple[tuple[
     """
     table = file.video.with_suffix(".csv")
     if not table.is_file():
-        return face.unit_names, np.clip(_at(times, face.units, face.curves.frame_rate), 0.0, 1.0), "landmarks"
+        return face.unit_names, np.clip(at_times(times, face.units, face.curves.frame_rate), 0.0, 1.0), "landmarks"
     with table.open(newline="", encoding="utf-8") as lines:
         rows = [{name.strip(): value for name, value in row.items()} for row in csv.DictReader(lines)]
     columns = [f"AU{int(name[2:]):02d}_r" for name in face.unit_names]
@@ -183,13 +183,13 @@ def _coefficients(video: Path, face: TrackedFace, times: np.ndarray, frame_rate:
     except FaceModelError:
         pass  # too little skin is seen: the average skin under even light
     return FaceCoefficients(
-        identity=tracked.identity, texture=texture, lighting=lighting, expression=_at(times, tracked.expression, rate),
-        rotation=_at(times, tracked.rotation, rate), translation=_at(times, tracked.translation, rate),
+        identity=tracked.identity, texture=texture, lighting=lighting, expression=at_times(times, tracked.expression, rate),
+        rotation=at_times(times, tracked.rotation, rate), translation=at_times(times, tracked.translation, rate),
         frame_rate=frame_rate,
     )  # fmt: skip
 
 
-def _at(times: np.ndarray, values: np.ndarray, rate: float) -> np.ndarray:
+def at_times(times: np.ndarray, values: np.ndarray, rate: float) -> np.ndarray:
     """Values (n, …) at rate, interpolated at times (m,): (m, …) float32."""
     place = np.clip(times * rate, 0, len(values) - 1)
     before = np.floor(place).astype(int)

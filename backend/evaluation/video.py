@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from backend.datasets.layouts import VIDEO_SUFFIXES
+from backend.datasets.measuring import at_times
 from backend.datasets.offset import estimate_offset, lip_opening, predicted_opening
 from backend.errors import InputError
 from backend.evaluation import metrics
@@ -124,15 +125,6 @@ def see_video(path: Path, *, size: int, shape: tuple[int, int] | None = None, en
         path.stem, _frames_at(path, times, (height, width)), landmarks,
         np.clip(at_times(times, face.units, track.frame_rate), 0.0, 1.0), face.unit_names, face.fit.identity, waveform,
     )  # fmt: skip
-
-
-def at_times(times: np.ndarray, values: np.ndarray, rate: float) -> np.ndarray:
-    """Values (n, …) at a rate, interpolated at times (m,)."""
-    place = np.clip(times * rate, 0, len(values) - 1)
-    before = np.floor(place).astype(int)
-    after = np.minimum(before + 1, len(values) - 1)
-    share = (place - before).reshape(-1, *[1] * (values.ndim - 1))
-    return ((1.0 - share) * values[before] + share * values[after]).astype(np.float32)
 
 
 def _frames_at(path: Path, times: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
