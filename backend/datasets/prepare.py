@@ -24,6 +24,7 @@ from backend.datasets.measuring import Measuring, UnusableClipError, prepare_cli
 from backend.datasets.shards import write_shard
 from backend.datasets.splits import DEFAULT_SPLITS, split_clips
 from backend.errors import InputError, OutputError
+from backend.process_ids import is_alive
 
 CLIPS_PER_SHARD = 24
 PLAN_FILE = "plan.json"
@@ -133,19 +134,8 @@ def _clear_unfinished(out: Path) -> None:
     """Removes what runs that were killed left half made, .NAME.PID.part of processes that are gone."""
     for part in out.glob(".*.part"):
         pid = part.suffixes[-2].removeprefix(".")
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             part.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ import zmq
 import zmq.auth.thread
 
 from backend.errors import InputError, OutputError
+from backend.process_ids import is_alive
 from backend.service.handshakes import failed_handshakes_logged
 from blender_addon.protocol.codec import MAX_BUFFER_BYTES
 from blender_addon.protocol.keys import ClientKeys
@@ -219,17 +220,5 @@ def clear_stale_folders() -> None:
     """Removes what services of this user left behind that were killed before they could clean up."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
         pid = folder.name.rpartition("-")[2]
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # a process id cannot be probed there without ending the process
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
