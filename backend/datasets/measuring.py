@@ -183,8 +183,9 @@ def _coefficients(video: Path, face: TrackedFace, times: np.ndarray, frame_rate:
     except FaceModelError:
         pass  # too little skin is seen: the average skin under even light
     return FaceCoefficients(
-        identity=tracked.identity, texture=texture, lighting=lighting, expression=at_times(times, tracked.expression, rate),
-        rotation=at_times(times, tracked.rotation, rate), translation=at_times(times, tracked.translation, rate),
+        identity=tracked.identity, texture=texture, lighting=lighting,
+        expression=at_times(times, tracked.expression, rate), rotation=at_times(times, tracked.rotation, rate),
+        translation=at_times(times, tracked.translation, rate),
         frame_rate=frame_rate,
     )  # fmt: skip
 

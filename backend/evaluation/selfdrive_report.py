@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.checkpoints.store import MissingWeightsError
 from backend.datasets.clip import PreparedClip
 from backend.datasets.layouts import VIDEO_SUFFIXES, ClipFile
 from backend.datasets.measuring import Measuring, prepare_clip
 from backend.errors import InputError
-from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
+from backend.evaluation.frechet import Gaussian, frechet_distance
 from backend.evaluation.selfdrive import DrivenClip, drive_clip, labelled_file, load_driven, warp_methods
-from backend.evaluation.sound_sync import SoundSync
 from backend.evaluation.video import FRAME_RATE, VideoScores
-from backend.evaluation.video_report import COLUMNS, INCEPTION_WEIGHTS, SOURCES, counted, mean_scores, write_text
+from backend.evaluation.video_report import COLUMNS, SOURCES, counted, mean_scores, public_networks, write_text
 from backend.native_logs import held_back
 
 FORMAT = "emorig-selfdrive"
@@ -45,14 +43,7 @@ def measure_clips(
     methods = warp_methods(size)
     if networks is not None:
         methods |= trained_methods(networks, size, takes=_takes(clips, takes, size))
-    features = None if inception is None else InceptionFeatures(inception)
-    notes, sync = [], None
-    try:
-        sync = SoundSync.installed()
-    except MissingWeightsError:
-        notes.append("SyncNet was not measured: its weights are not here ('emorig weights fetch syncnet').")
-    if features is None:
-        notes.append(f"FID was not measured: give the public weights {INCEPTION_WEIGHTS} by --inception.")
+    features, sync, notes = public_networks(inception)
     rows: dict[str, dict[str, VideoScores]] = {name: {} for name in methods}
     seen: dict[str, Gaussian] = {}
     passed_over: dict[str, str] = {}

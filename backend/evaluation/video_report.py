@@ -35,14 +35,8 @@ SOURCES = (
 MEAN = "mean"
 
 
-def measure_folders(
-    real: Path, fake: Path, *, size: int, inception: Path | None = None, end: float | None = None, progress=None
-) -> dict:
-    """Measures all pairs of two folders: a document with rows, mean, fid, notes and what was passed over.
-
-    The wanted emotion is read from MEAD's or CREMA-D's names. Raises InputError where nothing can be measured.
-    """
-    pairs = paired_videos(real, fake)
+def public_networks(inception: Path | None) -> tuple[InceptionFeatures | None, SoundSync | None, list[str]]:
+    """Inception's features and SyncNet as far as their weights are here, and a note for each that is not measured."""
     features = None if inception is None else InceptionFeatures(inception)
     notes, sync = [], None
     try:
@@ -51,6 +45,18 @@ def measure_folders(
         notes.append("SyncNet was not measured: its weights are not here ('emorig weights fetch syncnet').")
     if features is None:
         notes.append(f"FID was not measured: give the public weights {INCEPTION_WEIGHTS} by --inception.")
+    return features, sync, notes
+
+
+def measure_folders(
+    real: Path, fake: Path, *, size: int, inception: Path | None = None, end: float | None = None, progress=None
+) -> dict:
+    """Measures all pairs of two folders: a document with rows, mean, fid, notes and what was passed over.
+
+    The wanted emotion is read from MEAD's or CREMA-D's names. Raises InputError where nothing can be measured.
+    """
+    pairs = paired_videos(real, fake)
+    features, sync, notes = public_networks(inception)
     seen = [Gaussian(features.n_features) for _ in range(2)] if features is not None else []
     rows: dict[str, VideoScores] = {}
     passed_over: dict[str, str] = {}
