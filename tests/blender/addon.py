@@ -63,6 +63,19 @@ def mesh_with_shapes(name: str, shapes):
     return thing
 
 
+def rig_of(scene, bones: dict[str, tuple]):
+    """An armature in the scene with bones by name: head, tail and, where given, roll."""
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, (head, tail, *roll) in bones.items():
+        bone = rig.data.edit_bones.new(name)
+        bone.head, bone.tail, bone.roll = head, tail, roll[0] if roll else bone.roll
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return rig
+
+
 def put_on(thing, curves, frames, *, tolerance):
     """Curves landed on a mesh at once; gives what was told of it and how many keyframes it took."""
     from blender_addon.rig.apply import mesh_part, open_sliders, shape_names

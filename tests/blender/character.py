@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from addon import bpy, empty_scene, mesh_with_shapes, np, put_on, registered, shape_values, simple_head, turn
+from addon import bpy, empty_scene, mesh_with_shapes, np, put_on, registered, rig_of, shape_values, simple_head, turn
 from known_curves import known_curves
 
 from blender_addon.compat import curve_bag
@@ -95,13 +95,7 @@ def check_head_rotation():
         nose = empty.matrix_world.to_quaternion() @ Vector((0, -1, 0))
         wanted = rest @ Vector((np.sin(yaw), -np.cos(yaw), 0))
         assert (nose - wanted).length < 1e-3, (mode, nose, wanted)
-    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(armature)
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    bone = armature.data.edit_bones.new("head")
-    bone.head, bone.tail, bone.roll = (0, 0, 0), (0.2, 0.1, 1.0), 0.7
-    bpy.ops.object.mode_set(mode="OBJECT")
+    armature = rig_of(scene, {"head": ((0, 0, 0), (0.2, 0.1, 1.0), 0.7)})
     armature.pose.bones["head"].rotation_mode = "QUATERNION"
     turn(armature, "head", curves, frames, tolerance=None)
     scene.frame_set(middle)
@@ -239,14 +233,8 @@ def check_jaw_and_eyes_of_a_rig():
     from blender_addon.rig.landing import land_now
 
     scene = empty_scene()
-    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name in ("head", "jaw_master", "master_eye.L", "master_eye.R"):
-        bone = rig.data.edit_bones.new(name)
-        bone.head, bone.tail = (0, 0, 0), (0, -0.2, -0.05)
-    bpy.ops.object.mode_set(mode="OBJECT")
+    names = ("head", "jaw_master", "master_eye.L", "master_eye.R")
+    rig = rig_of(scene, dict.fromkeys(names, ((0, 0, 0), (0, -0.2, -0.05))))
     shot = scene.emorig
     shot.start_frame, shot.use_thinning, shot.head = 1, False, rig
     assert (shot.head_bone, shot.jaw_bone, shot.left_eye_bone) == ("head", "jaw_master", "master_eye.L")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from addon import bpy, mesh_with_shapes, np, registered, shape_values
+from addon import bpy, mesh_with_shapes, np, registered, rig_of, shape_values
 from known_curves import known_curves
 from places import FRAMES, fresh_scene, landing_of, said
 
@@ -15,14 +15,8 @@ from blender_addon.rig.controls import control_moves
 def check_several_meshes_and_the_bones_of_a_rig_at_once():
     """Head, teeth and brows take their shapes; the rig's bones turn; each has its own channels in the one shot."""
     scene = fresh_scene()
-    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name in ("head", "jaw", "eye.L", "eye.R"):
-        bone = rig.data.edit_bones.new(name)
-        bone.head, bone.tail = (0, 0, 0), (0, -0.2, 0.0)
-    bpy.ops.object.mode_set(mode="OBJECT")
+    names = ("head", "jaw", "eye.L", "eye.R")
+    rig = rig_of(scene, dict.fromkeys(names, ((0, 0, 0), (0, -0.2, 0.0))))
     scene.emorig.head = rig
     scene.emorig.head_bone, scene.emorig.jaw_bone = "head", "jaw"
     scene.emorig.left_eye_bone, scene.emorig.right_eye_bone = "eye.L", "eye.R"
@@ -50,15 +44,9 @@ def check_the_controls_of_a_rigs_face():
     from mathutils import Vector
 
     scene = fresh_scene()
-    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(rig)
-    bpy.context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name, place in (("lips.L", (0.03, -0.1, 1)), ("lips.R", (-0.03, -0.1, 1)), ("lip.T", (0, -0.1, 1.01)),
-                        ("lip.B", (0, -0.1, 0.99))):  # fmt: skip
-        bone = rig.data.edit_bones.new(name)
-        bone.head, bone.tail, bone.roll = place, Vector(place) + Vector((0.01, 0.005, 0.02)), 0.8
-    bpy.ops.object.mode_set(mode="OBJECT")
+    places = {"lips.L": (0.03, -0.1, 1), "lips.R": (-0.03, -0.1, 1), "lip.T": (0, -0.1, 1.01), "lip.B": (0, -0.1, 0.99)}
+    tails = {name: Vector(place) + Vector((0.01, 0.005, 0.02)) for name, place in places.items()}
+    rig = rig_of(scene, {name: (place, tails[name], 0.8) for name, place in places.items()})
     scene.emorig.head, scene.emorig.use_controls = rig, True
     for _step in landing_of(scene):
         pass
