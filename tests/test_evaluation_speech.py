@@ -15,7 +15,7 @@ from blender_addon.protocol.types import Phone, Waveform
 
 SAID = tuple(
     Phone(0.2 * i, 0.2 * (i + 1), label)
-    for i, label in enumerate(("sil", "M", "AA", "T", "IY", "B", "AE", "F", "OW", "P", "AH", "sil"))
+    for i, label in enumerate(("sil", "AH", "M", "AA", "T", "IY", "B", "AE", "F", "OW", "P", "AH", "sil"))
 )
 DURATION = SAID[-1].end
 
@@ -113,3 +113,26 @@ def test_allphone_hears_phones_of_speech():
     aligned = recordings.aligned_by_pocketsphinx(Waveform(samples, SAMPLE_RATE), "please put the map above my box")
     assert agreement(aligned, said) > 0.6
     assert len(heard.measures) == len(listeners.loudness(Waveform(samples, SAMPLE_RATE)).measures)
+
+
+def test_closures_are_scored_as_the_tool_beside_the_recordings_scores_them(shared):
+    import importlib.util
+    import sys
+
+    tools = shared / "tools"
+    if not (tools / "lip_closures.py").is_file():
+        pytest.skip("no tool to compare with")
+    sys.path.insert(0, str(tools))
+    try:
+        spec = importlib.util.spec_from_file_location("lip_closures", tools / "lip_closures.py")
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+    finally:
+        sys.path.remove(str(tools))
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        opening = np.maximum(np.convolve(rng.standard_normal(200), np.hanning(9), mode="same"), 0.0)
+        theirs = tool.score(opening, FRAME_RATE, [(p.start, p.end, p.label) for p in SAID])
+        ours = score_closures(opening, FRAME_RATE, list(SAID))
+        assert (ours.recall, ours.precision) == pytest.approx((theirs["recall"], theirs["precision"]))
+        assert ours.idle == pytest.approx(theirs["idle"], abs=1e-9)

@@ -13,6 +13,7 @@ from ..audio.phones import BILABIALS, LABIODENTALS, SILENCE
 from ..datasets import offset
 
 FRAME_RATE = 60.0  # Hz
+LEAST_RATE = 100.0  # Hz that openings are read at
 REACH = 0.03  # seconds between a closure and its phone
 LONGEST_CLOSURE = 0.25  # seconds; longer is a mouth that hangs shut
 SHUT_SHARE = 0.15  # of the 90th percentile of the opening in speech
@@ -57,31 +58,41 @@ def _runs(shut: np.ndarray) -> list[tuple[int, int]]:
 
 
 def score_closures(opening: np.ndarray, frame_rate: float, phones: list[Phone]) -> Closures:
-    """How well the closures of an opening (n_frames,) beyond rest agree with labelled phones."""
-    time = np.arange(len(opening)) / frame_rate
-    spoken, labial = np.zeros(len(opening), bool), np.zeros(len(opening), bool)
-    for phone in phones:
-        if phone.label != SILENCE:
-            spoken |= (time >= phone.start) & (time <= phone.end)
-        if phone.label in BILABIALS | LABIODENTALS:
-            labial |= (time >= phone.start - 0.05) & (time <= phone.end + 0.05)
-    shut = (opening <= SHUT_SHARE * np.percentile(opening[spoken], 90)) & spoken
-    runs = [(time[a], time[b]) for a, b in _runs(shut)]
-    brief = [run for run in runs if run[1] - run[0] <= LONGEST_CLOSURE]
-    wanted = [p for p in phones if p.label in BILABIALS]
+    """How well the closures of an opening (n_frames,) beyond rest agree with labelled phones.
+
+    Lips that stay shut from speech into a pause are one closure, which counts where most of it lies in speech.
+    """
+    rate = max(frame_rate, LEAST_RATE)
+    time = np.arange(0.0, (len(opening) - 1) / frame_rate + 1e-9, 1.0 / rate)
+    opening = np.interp(time, np.arange(len(opening)) / frame_rate, opening)
+    spoken = _within(time, [p for p in phones if p.label != SILENCE], 0.0)
     targets = [p for p in phones if p.label in BILABIALS | LABIODENTALS]
+    labial = _within(time, targets, 0.05)
+    shut = opening <= SHUT_SHARE * np.percentile(opening[spoken], 90)
+    closures = [(time[a], time[b]) for a, b in _runs(shut) if spoken[a : b + 1].mean() > 0.5]
+    brief = [run for run in closures if run[1] - run[0] <= LONGEST_CLOSURE]
+    heard = [run for a, b in _runs(shut & spoken) if (run := (time[a], time[b]))[1] - run[0] <= LONGEST_CLOSURE]
 
     def meets(run: tuple[float, float], phone: Phone) -> bool:
         return run[0] <= phone.end + REACH and run[1] >= phone.start - REACH
 
-    met = [next((r for r in brief if meets(r, p)), None) for p in wanted]
+    wanted = [p for p in phones if p.label in BILABIALS]
+    met = [next((r for r in heard if meets(r, p)), None) for p in wanted]
     offsets = [sum(r) / 2 - (p.start + p.end) / 2 for r, p in zip(met, wanted) if r is not None]
     return Closures(
         recall=len(offsets) / max(1, len(wanted)),
-        precision=sum(any(meets(r, p) for p in targets) for r in brief) / max(1, len(runs)),
-        idle=float((shut & ~labial).sum() / max(1, (spoken & ~labial).sum())),
+        precision=sum(any(meets(r, p) for p in targets) for r in brief) / max(1, len(closures)),
+        idle=float((shut & spoken & ~labial).sum() / max(1, (spoken & ~labial).sum())),
         offset=float(np.median(offsets)) if offsets else float("nan"),
     )
+
+
+def _within(time: np.ndarray, phones: list[Phone], reach: float) -> np.ndarray:
+    """Which moments (n,) lie within reach seconds of one of the phones."""
+    found = np.zeros(len(time), bool)
+    for phone in phones:
+        found |= (time >= phone.start - reach) & (time <= phone.end + reach)
+    return found
 
 
 def track_clip(path: Path) -> tuple[np.ndarray, np.ndarray]:
