@@ -52,7 +52,8 @@ NETWORKS = {
     "speech": ShippedNetwork(
         name="speech",
         file="speech.safetensors",
-        predicts="what is said: articulators, phones, stress; when the lips seal; it feeds the EmoSpeaker networks",
+        predicts="what is said (articulators, phones, stress) and when the lips seal; pocketsphinx's acoustic model "
+        "gives it evidence, and it feeds the EmoSpeaker networks",
     ),
     "streaming": ShippedNetwork(
         name="streaming",

@@ -48,9 +48,14 @@ def _mel(frequency: np.ndarray | float) -> np.ndarray:
     return 2595.0 * np.log10(1.0 + np.asarray(frequency) / 700.0)
 
 
+def mel_frequencies(lowest: float, highest: float, count: int) -> np.ndarray:
+    """Frequencies (count,) in Hz, evenly spaced on the mel scale from lowest to highest."""
+    return 700.0 * (10.0 ** (np.linspace(_mel(lowest), _mel(highest), count) / 2595.0) - 1.0)
+
+
 def mel_filters() -> np.ndarray:
     """Triangular filters (257, 80) float32, each summing to one so that white noise is flat."""
-    edges = 700.0 * (10.0 ** (np.linspace(_mel(LOWEST), _mel(HIGHEST), N_MELS + 2) / 2595.0) - 1.0)
+    edges = mel_frequencies(LOWEST, HIGHEST, N_MELS + 2)
     bins = np.arange(FFT_SIZE // 2 + 1) * SAMPLE_RATE / FFT_SIZE
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])

@@ -25,8 +25,10 @@ from ..audio.features import (
     warp_bands,
 )
 from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
+from ..audio.sphinx_features import CepstraReader
 from ..errors import InputError
 from ..weights import NETWORKS
+from .phone_evidence import phone_evidence
 from .script import check_phones, phones_of_text, with_phones, with_text
 from .second_opinion import in_one, second_opinion
 from .threads import one_thread_each
@@ -133,28 +135,30 @@ class SpeechArticulator:
         Raises InputError where the weights are missing or the script cannot be followed.
         """
         samples = resampled_sound(waveform)
-        level = measure_level(log_mels(samples, *part) for part in feature_chunks(count_frames(len(samples))))
+        reader, parts = CepstraReader(), feature_chunks(count_frames(len(samples)))
+        level = measure_level(reader.push(log_mels(samples, *part)) for part in parts)
         if level.is_silent:
             return None
-        listening = self.listen(samples, level)
+        listening = self.listen(samples, level, reader.cepstra())
         phones = merge_phones(best_path(np.log(listening.phones + 1e-6)), NETWORK_RATE, waveform.duration)
         heard = Heard(samples, level, listening, phones, speaking_share(listening, phones))
         return heard if script is None else follow(heard, script, waveform.duration)
 
-    def listen(self, samples: np.ndarray, level: Level) -> Listening:
+    def listen(self, samples: np.ndarray, level: Level, cepstra: np.ndarray) -> Listening:
         """The networks' opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
 
+        cepstra (n, 13) at 100 Hz: the recording's, for what pocketsphinx's acoustic model makes of each moment.
         The whole-file network and the streaming one hear it as of two vocal tracts and the opinions are averaged:
         what is unlike the voices of their training is then less often mistaken with confidence.
         """
         with one_thread_each() as beside:
             other = None if self._second is None else beside(second_opinion, samples, self._second, VOCAL_TRACTS)
-            *first, loudness = self._first_opinion(samples, level)
+            *first, loudness = self._first_opinion(samples, level, cepstra)
             if other is None:
                 return Listening(*first, loudness)
             return Listening(*in_one(first, other.result()), loudness)
 
-    def _first_opinion(self, samples: np.ndarray, level: Level) -> tuple[np.ndarray, ...]:
+    def _first_opinion(self, samples: np.ndarray, level: Level, cepstra: np.ndarray) -> tuple[np.ndarray, ...]:
         """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,)."""
         import torch
 
@@ -164,9 +168,10 @@ class SpeechArticulator:
         for start, end in feature_chunks(n_frames):
             first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
             mels = log_mels(samples, first, last)
-            seen = normalise(mels, level)
+            seen, evidence = normalise(mels, level), phone_evidence(cepstra[first:last])
             with torch.inference_mode():
-                out = network(torch.from_numpy(np.stack([warp_bands(seen, tract) for tract in VOCAL_TRACTS])))
+                tracts = torch.from_numpy(np.stack([warp_bands(seen, tract) for tract in VOCAL_TRACTS]))
+                out = network(tracts, torch.from_numpy(evidence).expand(len(VOCAL_TRACTS), -1, -1))
             rows = slice((start - first) // 2, (start - first) // 2 + -(-(end - start) // 2))
             loud = np.clip(1.0 + (mels.mean(1)[::2] - level.loudness) / LOUDNESS_RANGE, 0.0, 1.0)
             answer = (

@@ -15,6 +15,7 @@ class SpeechNetworkConfig:
     n_mels: int = 80
     n_articulators: int = 13
     n_phones: int = 42
+    n_evidence: int = 0
     width: int = 160
     dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1)
     recurrent_width: int = 96
@@ -64,6 +65,7 @@ class SpeechNetwork(nn.Module):
             nn.Conv1d(width, width, 5, stride=2, padding=2),
             nn.GELU(approximate="tanh"),
         )
+        self.evidence = nn.Linear(config.n_evidence, width) if config.n_evidence else None
         self.blocks = nn.Sequential(*(DilatedBlock(width, d, config.dropout) for d in config.dilations))
         self.norm = nn.LayerNorm(width)
         self.recurrent = nn.GRU(width, config.recurrent_width, batch_first=True, bidirectional=True)
@@ -74,9 +76,15 @@ class SpeechNetwork(nn.Module):
             nn.Linear(features, 128), nn.GELU(approximate="tanh"), nn.Linear(128, config.n_articulators)
         )
 
-    def forward(self, mels: Tensor) -> SpeechOutput:
-        """Normalised log-mels (B, T, n_mels) at 100 Hz to T / 2 (rounded up) outputs, frame k at k / 50 s."""
-        x = self.blocks(self.stem(mels.transpose(1, 2))).transpose(1, 2)
+    def forward(self, mels: Tensor, evidence: Tensor | None = None) -> SpeechOutput:
+        """Normalised log-mels (B, T, n_mels) at 100 Hz to T / 2 (rounded up) outputs, frame k at k / 50 s.
+
+        evidence (B, T / 2, n_evidence): what a network that was built for it hears beside them.
+        """
+        x = self.stem(mels.transpose(1, 2)).transpose(1, 2)
+        if self.evidence is not None:
+            x = x + self.evidence(evidence)
+        x = self.blocks(x.transpose(1, 2)).transpose(1, 2)
         x = self.norm(x)
         x = torch.cat([x, self.recurrent(x)[0]], dim=-1)
         motion = self.motion(x)

@@ -16,6 +16,7 @@ from ..audio.articulation import ARTICULATORS
 from ..audio.features import FEATURE_RATE
 from ..audio.phones import BILABIALS, LABIODENTALS, PHONE_INDEX, PHONES
 from ..errors import InputError
+from ..inference.phone_evidence import N_EVIDENCE
 from ..models.speech import SpeechNetwork, SpeechNetworkConfig, SpeechOutput
 from .corpus import corpus_provenance, shard_paths
 from .run import TrainingPlan, run_training
@@ -66,6 +67,7 @@ def _batch(examples: list[Example], shares: np.ndarray, plan: TrainingPlan, step
     drawn = [draw_example(examples, shares, rng) for _ in range(plan.batch)]
     return (
         torch.from_numpy(np.stack([e.mels for e in drawn])),
+        torch.from_numpy(np.stack([e.evidence for e in drawn])),
         torch.from_numpy(np.stack([e.articulators for e in drawn]).astype(np.float32)),
         torch.from_numpy(np.stack([e.phones for e in drawn])),
         torch.from_numpy(np.stack([e.stress for e in drawn]).astype(np.int64)),
@@ -109,13 +111,14 @@ def train_speech(
     examples = load_examples(corpus)
     lengths = np.array([len(e.mels) for e in examples], float)
     loss = SpeechLoss(np.concatenate([e.articulators[::7] for e in examples]).astype(np.float32).std(0))
-    config = SpeechNetworkConfig(n_articulators=len(ARTICULATORS), n_phones=len(PHONES))
+    sizes = {"n_articulators": len(ARTICULATORS), "n_phones": len(PHONES), "n_evidence": N_EVIDENCE}
+    config = SpeechNetworkConfig(**sizes)
     metadata = provenance(plan, config, corpus, hours=lengths.sum() / (3600 * FEATURE_RATE))
     torch.manual_seed(plan.seed)
     network = SpeechNetwork(config)
 
     def losses(step: int) -> dict[str, Tensor]:
-        mels, moves, phones, stress = _batch(examples, lengths / lengths.sum(), plan, step)
-        return loss(network(mels), moves, phones, stress)
+        mels, evidence, moves, phones, stress = _batch(examples, lengths / lengths.sum(), plan, step)
+        return loss(network(mels, evidence), moves, phones, stress)
 
     run_training(network, losses, weights, plan=plan, metadata=metadata, progress=progress)

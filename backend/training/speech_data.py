@@ -9,6 +9,8 @@ import numpy as np
 
 from ..audio.features import FEATURE_RATE, N_MELS, POWER_FLOOR, measure_level, normalise, warp_bands
 from ..audio.phones import PHONES
+from ..audio.sphinx_features import sphinx_cepstra
+from ..inference.phone_evidence import phone_evidence
 from .coarticulation import articulate_phones
 from .corpus import Clip, read_shard, shard_paths
 
@@ -17,17 +19,22 @@ CROP = 256  # feature frames
 AUGMENTED_SHARE = 0.6
 WARPED_SHARE = 0.6  # examples by a longer or shorter vocal tract (Jaitly and Hinton 2013)
 MASKED_SHARE = 0.3  # examples that lose a few neighbouring bands (Park et al. 2019, SpecAugment)
+DEAF_SHARE = 0.15  # examples that have the phones' evidence alone, without which the few voices of the corpus would do
 SOUND_ALONE_SHARE = 0.03  # examples of noise, breaths or music without speech
 
 
 @dataclass(frozen=True)
 class Example:
-    """mels (n_frames, 80) at 100 Hz; articulators (n, 13), phones (n,), stress (n,) (-1 = do not ask) at 50 Hz."""
+    """mels (n_frames, 80) at 100 Hz; articulators (n, 13), phones (n,), stress (n,) (-1 = do not ask) at 50 Hz.
+
+    evidence (n, 42): of the phones, as phone_evidence gives it; None until it is drawn.
+    """
 
     mels: np.ndarray
     articulators: np.ndarray
     phones: np.ndarray
     stress: np.ndarray
+    evidence: np.ndarray | None = None
 
 
 def _label(clip: Clip) -> Example:
@@ -162,9 +169,14 @@ def draw_example(examples: list[Example], shares: np.ndarray, rng: np.random.Gen
     """A crop of CROP feature frames, normalised over its whole clip; clips are joined where one is too short."""
     clip = draw_clip(examples, shares, rng)
     mels = normalise(clip.mels, measure_level([clip.mels]))
+    cepstra = sphinx_cepstra(clip.mels)
     if rng.random() < MASKED_SHARE:
         lowest, n_bands = int(rng.integers(0, N_MELS - 4)), int(rng.integers(4, 13))
         mels[:, lowest : lowest + n_bands] = 0.0
     start = int(rng.integers(0, len(clip.articulators) - CROP // 2 + 1))
-    rows = slice(start, start + CROP // 2)
-    return Example(mels[2 * start : 2 * start + CROP], clip.articulators[rows], clip.phones[rows], clip.stress[rows])
+    if rng.random() < DEAF_SHARE:
+        mels[:] = 0.0
+    rows, frames = slice(start, start + CROP // 2), slice(2 * start, 2 * start + CROP)
+    return Example(
+        mels[frames], clip.articulators[rows], clip.phones[rows], clip.stress[rows], phone_evidence(cepstra[frames])
+    )

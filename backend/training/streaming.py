@@ -14,6 +14,8 @@ from ..audio.articulation import ARTICULATORS
 from ..audio.features import ACTIVE_RANGE, FEATURE_RATE, measure_level, normalise
 from ..audio.phones import PHONES
 from ..audio.running_level import RunningLevel
+from ..audio.sphinx_features import sphinx_cepstra
+from ..inference.phone_evidence import phone_evidence
 from ..inference.speech import load_network
 from ..models.speech import SpeechNetwork, SpeechOutput
 from ..models.streaming import StreamingNetwork, StreamingNetworkConfig
@@ -46,11 +48,13 @@ def teach(examples: list[Example], teacher: SpeechNetwork) -> list[Example]:
     """
     taught = []
     for example in examples:
-        seen = normalise(example.mels.astype(np.float32), measure_level([example.mels.astype(np.float32)]))
+        mels = example.mels.astype(np.float32)
+        seen, evidence = normalise(mels, measure_level([mels])), phone_evidence(sphinx_cepstra(mels))
         parts = []
         for start in range(0, len(seen), TEACHING_CHUNK):
+            heard = (seen[start : start + TEACHING_CHUNK], evidence[start // 2 : (start + TEACHING_CHUNK) // 2])
             with torch.inference_mode():
-                out = teacher(torch.from_numpy(seen[None, start : start + TEACHING_CHUNK]))
+                out = teacher(*(torch.from_numpy(part[None]) for part in heard))
             parts.append(torch.cat([out.articulators[0], out.phone_logits[0].softmax(-1)], dim=1).numpy())
         columns = np.concatenate([example.articulators, np.concatenate(parts)], axis=1).astype(np.float16)
         taught.append(replace(example, articulators=columns))

@@ -18,7 +18,9 @@ from ..audio.decoding import best_path, find_accents, merge_phones
 from ..audio.features import FEATURE_RATE, measure_level, normalise, warp_bands
 from ..audio.frame_features import SPEECH_RATE, cepstra, speech_rows
 from ..audio.phones import PHONES
+from ..audio.sphinx_features import sphinx_cepstra
 from ..errors import InputError
+from ..inference.phone_evidence import phone_evidence
 from ..inference.speech import LOUDNESS_RANGE, Listening, SpeechArticulator, shape_articulators, speaking_share
 from .coarticulation import articulate_phones
 from .corpus import Clip, read_shard, shard_paths
@@ -98,10 +100,10 @@ def _hear_clip(articulator: SpeechArticulator, clip: Clip, rng: np.random.Genera
     n_steps = STEPS_PER_FRAME * (len(clip.mels) // STEPS_PER_FRAME)
     mels = clip.mels[:n_steps]
     level = measure_level([mels])
-    seen = normalise(mels, level)
+    seen, evidence = normalise(mels, level), phone_evidence(sphinx_cepstra(mels))
     tract = float(np.exp(rng.uniform(*TRACTS)))
     with torch.inference_mode():
-        out = articulator.network(torch.from_numpy(warp_bands(seen, tract)[None]))
+        out = articulator.network(torch.from_numpy(warp_bands(seen, tract)[None]), torch.from_numpy(evidence[None]))
     listening = Listening(
         out.articulators[0].numpy(),
         out.phone_logits.softmax(-1)[0].numpy(),
