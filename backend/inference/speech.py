@@ -28,9 +28,9 @@ from ..audio.phones import BILABIALS, PHONE_INDEX, SILENCE
 from ..audio.sphinx_features import CepstraReader
 from ..errors import InputError
 from ..weights import NETWORKS
-from .phone_evidence import phone_evidence
+from .phone_evidence import N_EVIDENCE, phone_evidence
 from .script import check_phones, phones_of_text, with_phones, with_text
-from .second_opinion import in_one, second_opinion
+from .second_opinion import averaged, in_one, second_opinion
 from .threads import one_thread_each
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ NETWORK_RATE = FEATURE_RATE / 2  # Hz
 CHUNK = 6000  # feature frames (60 s) that one pass answers for
 CONTEXT = 600  # feature frames (6 s) it hears before and after them
 VOCAL_TRACTS = (0.93, 1.08)  # times as short as the speaker's
+EVIDENCE_SHARE = 0.43  # of what the whole-file network makes of the phones' evidence alone, without the sound
 CLOSURE_LOW, CLOSURE_HIGH = 0.22, 0.52  # network closure that is none, and that is a full seal
 SMOOTHING = 0.016  # seconds, standard deviation
 CLOSURE_LAG = 0.005  # seconds that learned closures lie before the middle of phones, whose bursts part the lips already
@@ -148,8 +149,9 @@ class SpeechArticulator:
         """The networks' opinions on samples (n_samples,) at 16 kHz, in chunks with context on both sides.
 
         cepstra (n, 13) at 100 Hz: the recording's, for what pocketsphinx's acoustic model makes of each moment.
-        The whole-file network and the streaming one hear it as of two vocal tracts and the opinions are averaged:
-        what is unlike the voices of their training is then less often mistaken with confidence.
+        The whole-file network and the streaming one hear it as of two vocal tracts, the former once more by the
+        evidence alone, and the opinions are averaged: what is unlike the voices of their training is then less often
+        mistaken with confidence.
         """
         with one_thread_each() as beside:
             other = None if self._second is None else beside(second_opinion, samples, self._second, VOCAL_TRACTS)
@@ -169,18 +171,19 @@ class SpeechArticulator:
             first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
             mels = log_mels(samples, first, last)
             seen, evidence = normalise(mels, level), phone_evidence(cepstra[first:last])
+            views = np.stack([*(warp_bands(seen, tract) for tract in VOCAL_TRACTS), np.zeros_like(seen)])
             with torch.inference_mode():
-                tracts = torch.from_numpy(np.stack([warp_bands(seen, tract) for tract in VOCAL_TRACTS]))
-                out = network(tracts, torch.from_numpy(evidence).expand(len(VOCAL_TRACTS), -1, -1))
+                out = network(torch.from_numpy(views), torch.from_numpy(evidence).expand(len(views), -1, -1))
             rows = slice((start - first) // 2, (start - first) // 2 + -(-(end - start) // 2))
             loud = np.clip(1.0 + (mels.mean(1)[::2] - level.loudness) / LOUDNESS_RANGE, 0.0, 1.0)
             answer = (
-                out.articulators[:, rows].mean(0).numpy(),
-                out.phone_logits[:, rows].softmax(-1).mean(0).numpy(),
-                out.stress_logits[:, rows].sigmoid().mean(0).numpy(),
-                loud[rows].astype(np.float32),
+                out.articulators[:, rows].numpy(),
+                out.phone_logits[:, rows].softmax(-1).numpy(),
+                out.stress_logits[:, rows].sigmoid().numpy(),
             )
-            parts.append(answer)
+            heard, inferred = (tuple(field[part].mean(0) for field in answer) for part in (slice(-1), slice(-1, None)))
+            opinion = averaged(heard, inferred, EVIDENCE_SHARE)
+            parts.append((*opinion, loud[rows].astype(np.float32)))
         return tuple(np.concatenate(column) for column in zip(*parts))
 
     @property
@@ -238,6 +241,8 @@ def load_network(path: Path) -> SpeechNetwork:
 
     config, state = read_weights(path)
     network = SpeechNetwork(SpeechNetworkConfig(**config))
+    if network.config.n_evidence != N_EVIDENCE:
+        raise InputError(f"The weights at {path} are of another version: train them again.")
     network.load_state_dict(state)
     return network.eval()
 
