@@ -59,6 +59,14 @@ def test_the_level_does_not_depend_on_blocks_or_pauses(sound):
     assert np.abs(measure_level([padded]).spectrum - whole.spectrum).max() < 0.15
 
 
+def test_noise_takes_a_recordings_contrast(sound):
+    rng = np.random.default_rng(8)
+    clean = measure_level([log_mels(sound)])
+    noisy = measure_level([log_mels(sound + 0.02 * rng.standard_normal(len(sound)).astype(np.float32))])
+    assert clean.contrast > 8.0 and 1.5 < noisy.contrast < 3.5
+    assert noisy.loudness == pytest.approx(clean.loudness, abs=0.2)
+
+
 def test_silence_and_a_faint_hiss_are_silent():
     rng = np.random.default_rng(0)
     for samples in (np.zeros(8000, np.float32), 1e-5 * rng.standard_normal(8000).astype(np.float32)):

@@ -32,10 +32,14 @@ class SpeechFeatures:
 
 @dataclass(frozen=True)
 class Level:
-    """How loud a recording is: loudness (nepers of power) of its loud frames, mean log-mels (80,) of its speech."""
+    """How loud a recording is: loudness (nepers of power) of its loud frames, mean log-mels (80,) of its speech.
+
+    contrast: nepers between its loud frames and its quietest; 10 dB of steady noise leave 2 to 3, a room 4 and more.
+    """
 
     loudness: float
     spectrum: np.ndarray
+    contrast: float
 
     @property
     def is_silent(self) -> bool:
@@ -93,8 +97,8 @@ def log_mels(samples: np.ndarray, start: int = 0, end: int | None = None) -> np.
 def measure_level(blocks: Iterable[np.ndarray]) -> Level:
     """The level of a recording whose log-mels come in blocks (n_frames, 80).
 
-    Loudness is the 95th percentile of the frames' mean log power; the spectrum is the mean over the frames within
-    35 dB of it, so that neither pauses nor a recording's gain change what the network sees.
+    Loudness is the 95th percentile of the frames' mean log power, their quietest the 5th; the spectrum is the mean over
+    the frames within 35 dB of the former, so that neither pauses nor a recording's gain change what the network sees.
     """
     edges = np.linspace(np.log(POWER_FLOOR) - 1.0, 12.0, 700)
     counts, sums = np.zeros(len(edges) + 1), np.zeros((N_MELS, len(edges) + 1))
@@ -103,11 +107,12 @@ def measure_level(blocks: Iterable[np.ndarray]) -> Level:
         counts += np.bincount(slot, minlength=len(counts))
         sums += [np.bincount(slot, weights=band, minlength=len(counts)) for band in block.T]
     total = np.cumsum(counts)
-    loud = int(np.searchsorted(total, 0.95 * total[-1]))
-    loudness = float(edges[min(loud, len(edges) - 1)])
+    quiet, loudness = (
+        float(edges[min(int(np.searchsorted(total, part * total[-1])), len(edges) - 1)]) for part in (0.05, 0.95)
+    )
     active = np.arange(len(counts)) >= np.searchsorted(edges, loudness - ACTIVE_RANGE)
     spectrum = sums[:, active].sum(1) / max(counts[active].sum(), 1.0)
-    return Level(loudness, spectrum.astype(np.float32))
+    return Level(loudness, spectrum.astype(np.float32), loudness - quiet)
 
 
 def normalise(mels: np.ndarray, level: Level) -> np.ndarray:

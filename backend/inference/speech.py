@@ -30,7 +30,7 @@ from ..errors import InputError
 from ..weights import NETWORKS
 from .phone_evidence import N_EVIDENCE, phone_evidence
 from .script import check_phones, phones_of_text, with_phones, with_text
-from .second_opinion import averaged, in_one, second_opinion
+from .second_opinion import Opinion, averaged, in_one, second_opinion
 from .threads import one_thread_each
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ CHUNK = 6000  # feature frames (60 s) that one pass answers for
 CONTEXT = 600  # feature frames (6 s) it hears before and after them
 VOCAL_TRACTS = (0.93, 1.08)  # times as short as the speaker's
 EVIDENCE_SHARE = 0.43  # of what the whole-file network makes of the phones' evidence alone, without the sound
+NOISY, CLEAN = 2.5, 4.5  # contrast of recordings whose evidence alone is not asked, for noise has spoilt it, and is
 CLOSURE_LOW, CLOSURE_HIGH = 0.22, 0.52  # network closure that is none, and that is a full seal
 SMOOTHING = 0.016  # seconds, standard deviation
 CLOSURE_LAG = 0.005  # seconds that learned closures lie before the middle of phones, whose bursts part the lips already
@@ -162,27 +163,19 @@ class SpeechArticulator:
 
     def _first_opinion(self, samples: np.ndarray, level: Level, cepstra: np.ndarray) -> tuple[np.ndarray, ...]:
         """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,)."""
-        import torch
-
         network = self.network
         n_frames = count_frames(len(samples))
+        share = EVIDENCE_SHARE * float(np.clip((level.contrast - NOISY) / (CLEAN - NOISY), 0.0, 1.0))
         parts = []
         for start, end in feature_chunks(n_frames):
             first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
             mels = log_mels(samples, first, last)
             seen, evidence = normalise(mels, level), phone_evidence(cepstra[first:last])
-            views = np.stack([*(warp_bands(seen, tract) for tract in VOCAL_TRACTS), np.zeros_like(seen)])
-            with torch.inference_mode():
-                out = network(torch.from_numpy(views), torch.from_numpy(evidence).expand(len(views), -1, -1))
             rows = slice((start - first) // 2, (start - first) // 2 + -(-(end - start) // 2))
+            views = [*(warp_bands(seen, tract) for tract in VOCAL_TRACTS), np.zeros_like(seen)]
+            *heard, inferred = (_opinion(network, view, evidence, rows) for view in views)
+            opinion = averaged(_mean(heard), inferred, share)
             loud = np.clip(1.0 + (mels.mean(1)[::2] - level.loudness) / LOUDNESS_RANGE, 0.0, 1.0)
-            answer = (
-                out.articulators[:, rows].numpy(),
-                out.phone_logits[:, rows].softmax(-1).numpy(),
-                out.stress_logits[:, rows].sigmoid().numpy(),
-            )
-            heard, inferred = (tuple(field[part].mean(0) for field in answer) for part in (slice(-1), slice(-1, None)))
-            opinion = averaged(heard, inferred, EVIDENCE_SHARE)
             parts.append((*opinion, loud[rows].astype(np.float32)))
         return tuple(np.concatenate(column) for column in zip(*parts))
 
@@ -192,6 +185,20 @@ class SpeechArticulator:
         if self._network is None:
             self._network = load_network(self._path)
         return self._network
+
+
+def _opinion(network: SpeechNetwork, mels: np.ndarray, evidence: np.ndarray, rows: slice) -> Opinion:
+    """The network's articulators (n, 13), phones (n, 42) and stress (n,) in some rows of what it hears."""
+    import torch
+
+    with torch.inference_mode():
+        out = network(torch.from_numpy(mels)[None], torch.from_numpy(evidence)[None])
+    fields = (out.articulators, out.phone_logits.softmax(-1), out.stress_logits.sigmoid())
+    return tuple(field[0, rows].numpy() for field in fields)
+
+
+def _mean(opinions: list[Opinion]) -> Opinion:
+    return tuple(np.mean(column, axis=0) for column in zip(*opinions))
 
 
 def follow(heard: Heard, script: Script, duration: float) -> Heard:
