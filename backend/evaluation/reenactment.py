@@ -50,7 +50,7 @@ class Scores:
 class BareWarp(WarpRenderer):
     """The photo's own pixels moved and nothing drawn: the baseline that mouth, eyes and folds are judged against."""
 
-    def _redraw_skin(self, weights: np.ndarray, lip_fill: float) -> None:
+    def _redraw_skin(self, moved: object, lip_fill: float) -> None:
         np.copyto(self._source, self._photo)
 
     def _draw_mouth(self, frame: np.ndarray, moved: object, landmarks: np.ndarray) -> None:

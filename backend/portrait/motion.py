@@ -146,6 +146,13 @@ class FaceMotion:
         )
         return (pixels * self._plate.scale + self._offset).astype(np.float32)
 
+    def solid(self, moved: MovedFace) -> np.ndarray:
+        """The model's landmarks (478, 3) dm as the camera sees them: x to the right, y up, z towards it."""
+        camera, depth = self._fit.camera, moved.depth
+        x = (moved.model[:, 0] / self._plate.scale[0] - camera.center_x) * depth / camera.focal
+        y = (camera.center_y - moved.model[:, 1] / self._plate.scale[1]) * depth / camera.focal
+        return np.stack([x, y, CAMERA_DISTANCE - depth], axis=1)
+
     @property
     def rest_depth(self) -> np.ndarray:
         """Depth (478,) dm of the landmarks in the photo."""

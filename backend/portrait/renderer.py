@@ -11,6 +11,7 @@ from numba import njit
 from backend.portrait.analysis import Portrait
 from backend.portrait.background import cut_out, fill_background
 from backend.portrait.eyes import Eyes
+from backend.portrait.light import FixedLight
 from backend.portrait.lip_shape import LipShape
 from backend.portrait.lips import LipFill, LipSeal, find_seam, with_rest
 from backend.portrait.mesh import WarpMesh
@@ -63,6 +64,7 @@ class WarpRenderer:
         self._eyes = Eyes(plate, self.motion.rest_weights)
         self._refiner = None if refiner is None else MouthRefiner(plate, self.motion, *refiner)
         self._shading = SkinShading(plate, self.motion.rest_weights)
+        self._light = FixedLight(portrait, plate, self.motion)
         self._roi = _box(self._mesh.rest, plate.image.shape)
         rows, columns = self._roi
         fill = fill_background(plate.image, plate.mask, plate.face_height)
@@ -126,7 +128,7 @@ class WarpRenderer:
             self._shape(coefficients, index),
         )  # fmt: skip
         landmarks = self._lip_shape.apply(self._seal.apply(moved, moved.landmarks))
-        self._redraw_skin(moved.weights, self._lip_fill.strength(landmarks, self._mouth.change(landmarks)))
+        self._redraw_skin(moved, self._lip_fill.strength(landmarks, self._mouth.change(landmarks)))
         vertices = self._mesh.move(moved, landmarks)
         vertices[:, :2] -= self._origin
         self._warped = self._warp(vertices, self._source)
@@ -156,16 +158,17 @@ class WarpRenderer:
         """The mouth's inside, over frame (height, width, 3) uint8."""
         self._mouth.draw(frame, moved, landmarks)
 
-    def _redraw_skin(self, weights: np.ndarray, lip_fill: float) -> None:
-        """Lids, gaze and folds of channel weights (64,), and the lips' filling (0 to 1), drawn into the source before
-        it is warped.
+    def _redraw_skin(self, moved: MovedFace, lip_fill: float) -> None:
+        """Lids, gaze, folds and light of a moved face, and the lips' filling (0 to 1), drawn into the source before it
+        is warped.
         """
         skin = self._in_source(self._shading.region)
         np.copyto(self._source[skin], self._photo[skin])
-        self._eyes.draw(self._source, weights, (self._roi[1].start, self._roi[0].start))
+        self._eyes.draw(self._source, moved.weights, (self._roi[1].start, self._roi[0].start))
         if lip_fill > 0.0:
             self._lip_fill.draw(self._source[self._in_source(self._lip_fill.box)], lip_fill)
-        self._shading.apply(self._source[skin], weights)
+        self._shading.apply(self._source[skin], moved.weights)
+        self._light.apply(self._source[skin], moved)
 
     def _in_source(self, box: tuple[slice, slice]) -> tuple[slice, slice]:
         """Rows and columns of the plate as rows and columns of the source."""
