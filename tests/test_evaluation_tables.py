@@ -6,12 +6,14 @@ import json
 import threading
 import urllib.error
 import urllib.request
+import wave
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.audio.waveform import load_waveform
 from backend.errors import InputError
 from backend.evaluation import selfdrive, selfdrive_report, tables
 from backend.evaluation.published_tables import MATRIX, OURS, TABLES
@@ -53,6 +55,7 @@ def test_crossed_coefficients_by_hand():
 @pytest.mark.parametrize(
     ("name", "label", "expected"),
     [("M030_sad_3_001.mp4", None, ("sad", 3)), ("1001_DFA_ANG_LO.mp4", None, ("angry", 1)), ("x.mp4", None, (None, 0)),
+     ("M030/video/front/happy/level_2/001.mp4", None, ("happy", 2)),
      ("x.mp4", "happy:1", ("happy", 1)), ("M030_sad_3_001.mp4", "neutral", ("neutral", 0))],
 )  # fmt: skip
 def test_the_labelled_emotion(name, label, expected):
@@ -109,6 +112,21 @@ def test_a_selfdrive_measures_every_method_and_notes_what_fails(tmp_path, monkey
     assert "| warp Exp(P) + Emo(P) |  | 20.00 | 0.500 |" in text and "SyncNet was not measured" in text
     with pytest.raises(InputError, match="silent"):
         selfdrive_report.measure_clips([tmp_path / "silent.mp4"], size=128)
+
+
+@pytest.mark.parametrize("offset", [-0.3, 0.0, 0.24])
+def test_sound_is_moved_into_step_in_written_videos(tmp_path, offset):
+    rate, clap = 16_000, 1.0
+    samples = np.zeros(2 * rate, np.int16)
+    samples[round(clap * rate) : round((clap + 0.01) * rate)] = 20_000
+    with wave.open(str(tmp_path / "clap.wav"), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    sound = selfdrive_report.sound_in_step(tmp_path / "clap.wav", offset, 2.0)
+    selfdrive_report._write_video(tmp_path / "made.mp4", np.zeros((50, 64, 64, 3), np.uint8), sound)
+    heard = load_waveform(tmp_path / "made.mp4")
+    assert np.abs(heard.samples).argmax() / rate == pytest.approx(clap - offset + 0.005, abs=0.02)
+    assert heard.duration == pytest.approx(2.0, abs=0.05)
 
 
 def test_every_published_row_is_as_wide_as_its_table():

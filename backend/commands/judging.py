@@ -37,6 +37,9 @@ def selfdrive(
     takes: Annotated[
         Path | None, typer.Option(help="Folder of other takes under the clips' names: EAMM's emotion videos.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder of the clips' KEY.npy, for networks trained with --features.")
+    ] = None,
     inception: Inception = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the table, JSON and the videos.")] = None,
 ) -> None:
@@ -47,7 +50,10 @@ def selfdrive(
     if missing:
         raise InputError(f"No video at '{missing[0]}': give videos of people who speak.")
     check_size(size, None)
-    report(clips, size=size, out=out, networks=networks, takes=takes, label=emotion, inception=inception)
+    report(
+        clips, size=size, out=out, networks=networks, takes=takes, label=emotion, inception=inception,
+        features=features,
+    )  # fmt: skip
 
 
 def table(

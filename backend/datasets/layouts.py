@@ -137,6 +137,16 @@ LAYOUTS: dict[str, Callable[[Path, Path], Found]] = {
 }  # fmt: skip
 
 
+def named_clip(video: Path) -> ClipFile:
+    """A single video with what its name or folders tell in MEAD's or CREMA-D's manner, else with nothing known of it."""
+    whole = video.absolute()
+    for layout in (_mead, _crema_d):
+        found = layout(Path(whole.anchor), whole)
+        if isinstance(found, ClipFile):
+            return found
+    return ClipFile(video.stem, video, video.stem, None, 0)
+
+
 def find_clips(root: Path, layout: str) -> list[Found]:
     """Every video below root, by name. Raises InputError for an unknown layout, a missing folder or no videos."""
     if layout not in LAYOUTS:

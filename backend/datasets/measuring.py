@@ -70,7 +70,7 @@ def prepare_clip(file: ClipFile, split: str, settings: Measuring) -> PreparedCli
         coefficients=_coefficients(file.video, face, times, settings.frame_rate),
         units=units,
         unit_names=names,
-        samples=_shifted(waveform, offset, len(times) / settings.frame_rate),
+        samples=shifted(waveform.samples, offset, round(len(times) / settings.frame_rate * SOUND_RATE), SOUND_RATE),
     )
 
 
@@ -199,8 +199,9 @@ def at_times(times: np.ndarray, values: np.ndarray, rate: float) -> np.ndarray:
     return ((1.0 - share) * values[before] + share * values[after]).astype(np.float32)
 
 
-def _shifted(waveform: Waveform, offset: float, seconds: float) -> np.ndarray:
-    """The sound moved earlier by offset (s), of a length in seconds; silence where there is none."""
-    start, n_samples = round(offset * SOUND_RATE), round(seconds * SOUND_RATE)
-    padded = np.pad(waveform.samples, (max(0, -start), n_samples))
-    return padded[max(0, start) :][:n_samples].astype(np.float32)
+def shifted(samples: np.ndarray, offset: float, n_samples: int, rate: int) -> np.ndarray:
+    """Sound (…, n) at rate moved earlier by offset (s), of a length in samples; silence where there is none."""
+    start = round(offset * rate)
+    sides = [(0, 0)] * (samples.ndim - 1)
+    padded = np.pad(samples, [*sides, (max(0, -start), n_samples)])
+    return padded[..., max(0, start) :][..., :n_samples].astype(np.float32)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.datasets.clip import SOUND_RATE, PreparedClip
-from backend.datasets.layouts import LAYOUTS, NEUTRAL, ClipFile
+from backend.datasets.layouts import NEUTRAL, ClipFile, named_clip
 from backend.datasets.measuring import Measuring, prepare_clip
 from backend.errors import InputError
 from backend.evaluation.clips import RealClip
@@ -70,12 +70,7 @@ def labelled_file(path: Path, label: str | None) -> ClipFile:
 
     Raises InputError for another label.
     """
-    for layout in ("mead", "crema-d"):
-        found = LAYOUTS[layout](path.parent, path)
-        if isinstance(found, ClipFile):
-            break
-    else:
-        found = ClipFile(path.stem, path, path.stem, None, 0)
+    found = named_clip(path)
     if label is None:
         return found
     emotion, _, level = label.partition(":")
@@ -155,12 +150,15 @@ def _distinct(frames: np.ndarray) -> np.ndarray:
 
 def drive_clip(
     clip: DrivenClip, methods: dict[str, Method], *, sync: SoundSync | None = None
-) -> Iterator[tuple[str, VideoScores | str, np.ndarray]]:
-    """Makes a clip by every method and measures it: name, scores or the reason why there are none, and the frames."""
+) -> Iterator[tuple[str, VideoScores | str, np.ndarray | None]]:
+    """Makes a clip by every method and measures it: name, scores or the reason why there are none, and the frames, None
+    where it could make none.
+    """
     real = see_frames("real", clip.real.frames, clip.waveform)
     for name, method in methods.items():
-        frames = method(clip)
+        frames = None
         try:
+            frames = method(clip)
             made = see_frames(name, frames, None)  # the real clip's sound, which is heard once
             yield name, compare_videos(real, made, emotion=clip.prepared.label.emotion, sync=sync), frames
         except InputError as error:

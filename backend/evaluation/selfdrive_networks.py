@@ -30,18 +30,22 @@ from backend.training.mapping import FILE as MAPPING_FILE
 from backend.training.mapping import NAME as MAPPING
 from backend.training.mapping import coefficient_rows
 from backend.training.recorded import as_images, as_tensor, picture
-from backend.training.recorded_faces import mfcc_features
+from backend.training.recorded_faces import ImportedFeatures, mfcc_features
 from bfm.coefficients import FULL_ACTIVATION_SD
 from blender_addon.protocol.types import EMOTIONS
 
 BATCH = 8
 EMOSPEAKER_ROWS = {"": "EmoSpeaker trained", "_without_au": "EmoSpeaker trained, without AU"}
+FEATURES_ROW, FEATURES_FILE = "EmoSpeaker trained, imported features", "emospeaker_features.safetensors"
 
 
-def trained_methods(folder: Path, size: int, *, takes: dict[str, PreparedClip] | None = None) -> dict[str, Method]:
+def trained_methods(
+    folder: Path, size: int, *, takes: dict[str, PreparedClip] | None = None, features: Path | None = None
+) -> dict[str, Method]:
     """A method for every set of weights in a folder, by name; pictures are resized to size.
 
     takes: by a clip's key another take whose pictures give EAMM the emotion; the clip's own where there is none.
+    features: a folder of the clips' imported features, without which the ablation that hears them is left out.
     Raises InputError where the folder holds none.
     """
     methods: dict[str, Method] = {}
@@ -49,6 +53,8 @@ def trained_methods(folder: Path, size: int, *, takes: dict[str, PreparedClip] |
         path = folder / f"emospeaker{suffix}.safetensors"
         if path.is_file():
             methods[name] = _emospeaker(path, size)
+    if features is not None and (folder / FEATURES_FILE).is_file():
+        methods[FEATURES_ROW] = _emospeaker(folder / FEATURES_FILE, size, ImportedFeatures(features))
     if (folder / MAPPING_FILE).is_file():
         methods |= _facevid2vid(folder, size)
     if stage_file(folder, "motion").is_file():
@@ -58,7 +64,7 @@ def trained_methods(folder: Path, size: int, *, takes: dict[str, PreparedClip] |
     return methods
 
 
-def _emospeaker(path: Path, size: int) -> Method:
+def _emospeaker(path: Path, size: int, imported: ImportedFeatures | None = None) -> Method:
     """Speech, emotion and the warp: a recorded EmoSpeaker's expression with the tracked pose."""
     from safetensors import safe_open
 
@@ -71,7 +77,7 @@ def _emospeaker(path: Path, size: int) -> Method:
     def method(clip: DrivenClip) -> np.ndarray:
         from dataclasses import replace
 
-        expression = predicted_expression(network, clip.prepared)
+        expression = predicted_expression(network, clip.prepared, imported)
         renderer = WarpRenderer(clip.real.portrait, size=size)
         shot = replace(clip.real.coefficients, expression=np.clip(expression, 0.0, FULL_ACTIVATION_SD))
         return np.stack([renderer.render(shot, i) for i in range(shot.n_frames)])
@@ -79,9 +85,19 @@ def _emospeaker(path: Path, size: int) -> Method:
     return method
 
 
-def predicted_expression(network: EmoSpeaker, clip: PreparedClip) -> np.ndarray:
-    """Expression (n_frames, 64) sd of a clip's sound and label, speech and emotion together, from its first frame."""
-    features = torch.from_numpy(mfcc_features(clip, network.config))[None]
+def predicted_expression(
+    network: EmoSpeaker, clip: PreparedClip, imported: ImportedFeatures | None = None
+) -> np.ndarray:
+    """Expression (n_frames, 64) sd of a clip's sound and label, speech and emotion together, from its first frame.
+
+    Raises InputError where imported features are not those that the network was trained on.
+    """
+    if imported is not None and imported.n_features != network.config.n_mfcc:
+        raise InputError(
+            f"The network was trained on {network.config.n_mfcc} features of a frame, got {imported.n_features}."
+        )
+    heard = mfcc_features(clip, network.config) if imported is None else imported(clip)
+    features = torch.from_numpy(heard)[None]
     label, n_frames = clip.label, clip.n_frames
     emotion = torch.zeros(1, n_frames, len(EMOTIONS))
     if label.emotion in EMOTIONS:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.datasets.layouts import LAYOUTS, VIDEO_SUFFIXES, ClipFile
+from backend.datasets.layouts import VIDEO_SUFFIXES, named_clip
 from backend.errors import InputError, OutputError
 from blender_addon.protocol.types import EMOTIONS
 
@@ -49,17 +49,9 @@ def make_trials(videos: Path, *, seed: int) -> list[Trial]:
         raise InputError(f"No videos in '{videos}': expected METHOD/CLIP.mp4, as 'evaluate selfdrive --out' writes.")
     order = np.random.default_rng(seed).permutation(len(found))
     return [
-        Trial(number, found[i], found[i].parent.name, found[i].stem, _emotion(found[i]))
+        Trial(number, found[i], found[i].parent.name, found[i].stem, named_clip(found[i]).emotion)
         for number, i in enumerate(order, start=1)
     ]
-
-
-def _emotion(path: Path) -> str | None:
-    for layout in ("mead", "crema-d"):
-        clip = LAYOUTS[layout](path.parent, path)
-        if isinstance(clip, ClipFile):
-            return clip.emotion
-    return None
 
 
 class Study:

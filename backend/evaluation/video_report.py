@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.checkpoints.store import MissingWeightsError
-from backend.datasets.layouts import LAYOUTS, ClipFile
+from backend.datasets.layouts import named_clip
 from backend.errors import InputError
 from backend.evaluation.frechet import WEIGHTS as INCEPTION_WEIGHTS
 from backend.evaluation.frechet import Gaussian, InceptionFeatures, frechet_distance
@@ -66,7 +66,7 @@ def measure_folders(
                 original = see_video(true, size=size, end=end)
                 generated = see_video(made, size=size, shape=original.frames.shape[1:3], end=end)
                 name = made.parent.name if made.stem == "video" else made.stem
-                rows[name] = compare_videos(original, generated, emotion=_emotion_of(true), sync=sync)
+                rows[name] = compare_videos(original, generated, emotion=named_clip(true).emotion, sync=sync)
             for gaussian, video in zip(seen, (original, generated)):
                 gaussian.add(features(video.frames))
         except InputError as error:
@@ -91,15 +91,6 @@ def mean_scores(rows: list[VideoScores]) -> dict[str, float | None]:
         known = [value for row in rows if (value := getattr(row, field.name)) is not None]
         means[field.name] = float(np.mean(known)) if known else None
     return means
-
-
-def _emotion_of(path: Path) -> str | None:
-    """The emotion that a file's name tells in MEAD's or CREMA-D's manner."""
-    for layout in ("mead", "crema-d"):
-        found = LAYOUTS[layout](path.parent, path)
-        if isinstance(found, ClipFile):
-            return found.emotion
-    return None
 
 
 def markdown(document: dict) -> str:
