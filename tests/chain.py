@@ -2,15 +2,15 @@
 
     python tests/chain.py --out FOLDER [--clips 200] [--steps 300] [--real FOLDER] [--kill]
 
-makes talking clips of a public-domain portrait (and takes real ones beside them), prepares them, trains every network,
-makes held-out clips again, compares and reports. --kill ends the preparation and a training run by SIGKILL on the way
-and starts them again. Prints how long each command took.
+makes talking clips of a public-domain portrait under MEAD's names (and takes real ones beside them), prepares them,
+trains every network, makes clips of people that were kept from training again, compares and reports. --kill ends the
+preparation and a training run by SIGKILL on the way and starts them again. Prints how long each command took.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import os
 import resource
 import signal
@@ -26,7 +26,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 SENTENCE = ROOT / "backend" / "media" / "sentence.flac"
 SECONDS, SIZE, SPEAKERS = 1.4, 160, 10
-LABELLED = {"speech_sad_mead": ("M030", "sad", "3")}
+REAL_NAMES = {  # by a real clip's name; others are neutral clips of people of their own
+    "speech_sad_mead": "M030_sad_3_001", "emotion_contempt": "M090_contempt_3_001",
+    "emotion_happy": "M091_happy_3_001", "emotion_surprised": "M092_surprised_3_001",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Step:
 
 
 def make_clips(folder: Path, n_clips: int, real: Path | None) -> None:
-    """Talking clips of mirrored, cut and coloured versions of scikit-image's astronaut, with labels.csv."""
+    """Talking clips of mirrored and coloured versions of scikit-image's astronaut, named in MEAD's manner."""
     from skimage import data
 
     from backend.audio.waveform import load_waveform
@@ -53,14 +56,13 @@ def make_clips(folder: Path, n_clips: int, real: Path | None) -> None:
     from blender_addon.protocol.types import EMOTIONS, EmotionTrack
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows, renderers = [], {}
+    renderers = {}
     said = articulate(load_waveform(SENTENCE), 25.0)
     for number in range(n_clips):
         rng = np.random.default_rng([7, number])
         speaker, level = number % SPEAKERS, int(rng.integers(1, 4))
         emotion = ("neutral", *EMOTIONS)[(number // SPEAKERS) % 8]
-        name = f"s{speaker}_{emotion}_{number:03d}.mp4"
-        rows.append((name, f"s{speaker}", emotion, "0" if emotion == "neutral" else str(level)))
+        name = f"{'MW'[speaker % 2]}{speaker + 1:03d}_{emotion}_{level}_{number + 1:03d}.mp4"
         if (folder / name).is_file():
             continue
         if speaker not in renderers:
@@ -89,17 +91,23 @@ def make_clips(folder: Path, n_clips: int, real: Path | None) -> None:
             for index in range(n_frames):
                 writer.write(renderer.render(shot, index))
         part.replace(folder / name)
-    for path in sorted(real.glob("*.mp4")) if real is not None else ():
-        (folder / path.name).write_bytes(path.read_bytes())
-        rows.append((path.name, *LABELLED.get(path.stem, (path.stem, "neutral", "0"))))
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("file", "speaker", "emotion", "level"), *rows])
+    for number, path in enumerate(sorted(real.glob("*.mp4")) if real is not None else ()):
+        name = REAL_NAMES.get(path.stem, f"M{100 + number}_neutral_1_001")
+        (folder / f"{name}.mp4").write_bytes(path.read_bytes())
+
+
+def held_out(clips: Path, data: Path) -> list[Path]:
+    """A clip of each of two people kept from training, and the real one with speech and emotion where it is there."""
+    card = data / "dataset.json"
+    sides = json.loads(card.read_text(encoding="utf-8"))["splits"] if card.is_file() else {}
+    speakers = sides.get("test", {"speakers": []})["speakers"][:2]
+    chosen = [path for speaker in speakers for path in sorted(clips.glob(f"{speaker}_*.mp4"))[:1]]
+    return chosen + [p for p in (clips / f"{REAL_NAMES['speech_sad_mead']}.mp4",) if p.is_file() and p not in chosen]
 
 
 def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
     """The commands in order."""
     clips, data, networks = out / "clips", out / "prepared", out / "networks"
-    held_out = out / "held_out"
     few = str(max(2, n_steps // 3))
     small = ("--data", str(data), "--out", str(networks), "--small", "--save-every", str(max(1, n_steps // 6)))
 
@@ -110,8 +118,8 @@ def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
         return (networks / "facevid2vid.checkpoint.pt").is_file()
 
     return [
-        Step("prepare", ("prepare", str(clips), "--layout", "folder", "--out", str(data), "--size", "128", "--jobs",
-                         str(jobs)), shard_made if kills else None),
+        Step("prepare", ("prepare", str(clips), "--layout", "mead", "--with-silent", "--out", str(data), "--size",
+                         "128", "--jobs", str(jobs)), shard_made if kills else None),
         Step("train emospeaker", ("train", "emospeaker", *small, "--steps", str(n_steps))),
         Step("train emospeaker, ablation", ("train", "emospeaker", "--without-au", *small, "--steps", str(n_steps))),
         Step("train facevid2vid", ("train", "facevid2vid", *small, "--steps", str(n_steps)),
@@ -121,7 +129,7 @@ def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
         Step("train eamm, ablation", ("train", "eamm", "--stage", "emotion", "--ablation", "without-condition", *small,
                                       "--steps", few)),
         Step("train refiner", ("train", "refiner", *small, "--steps", str(n_steps))),
-        Step("evaluate selfdrive", ("evaluate", "selfdrive", *(str(p) for p in sorted(held_out.glob("*.mp4"))),
+        Step("evaluate selfdrive", ("evaluate", "selfdrive", *(str(p) for p in held_out(clips, data)),
                                     "--size", "128", "--networks", str(networks), "--out", str(out / "selfdrive"))),
         Step("evaluate video", ("evaluate", "video", "--real", str(out / "selfdrive" / "videos" / "real"), "--fake",
                                 str(out / "selfdrive" / "videos" / "warp_Exp_P____Emo_P"), "--size", "128", "--out",
@@ -161,14 +169,8 @@ def main() -> None:
     chosen = parser.parse_args()
     started = time.monotonic()
     make_clips(chosen.out / "clips", chosen.clips, chosen.real)
-    held_out = chosen.out / "held_out"
-    held_out.mkdir(exist_ok=True)
-    shown = sorted((chosen.out / "clips").glob("*.mp4"))
-    made = next(path for path in shown if path.stem.startswith("s0_"))
-    for path in [made, *(p for p in shown if p.stem in LABELLED)]:
-        name = "M030_sad_3_001" if path.stem in LABELLED else path.stem
-        (held_out / f"{name}.mp4").write_bytes(path.read_bytes())
-    rows = [("make clips", time.monotonic() - started, time.process_time(), 0)]
+    print(f"clips made: {time.monotonic() - started:.0f} s, {time.process_time():.0f} s of processors", flush=True)
+    rows = []
     for number in range(len(steps(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill))):
         # Made anew each time: what is evaluated is known only once it is there.
         step = steps(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill)[number]
@@ -176,7 +178,12 @@ def main() -> None:
         print(f"{step.name}: {rows[-1][1]:.0f} s", flush=True)
     lines = ["| command | seconds | processor seconds | killed |", "|---|---|---|---|"]
     lines += [f"| {name} | {seconds:.0f} | {spent:.0f} | {kills} |" for name, seconds, spent, kills in rows]
-    lines.append(f"| all | {sum(r[1] for r in rows):.0f} | {sum(r[2] for r in rows):.0f} | {sum(r[3] for r in rows)} |")
+    n_clips = len(list((chosen.out / "clips").glob("*.mp4")))
+    lines.append(
+        f"| all, {n_clips} clips, {chosen.steps} steps | {sum(r[1] for r in rows):.0f} | {sum(r[2] for r in rows):.0f} | {sum(r[3] for r in rows)} |"
+    )
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    lines += ["", f"Largest process: {largest:.1f} GiB."]
     (chosen.out / "chain.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from backend.batch.workers import Outcome
 from backend.datasets import prepare as preparing
 from backend.datasets.clip import ClipLabel, PreparedClip
 from backend.datasets.layouts import ClipFile, Misnamed, find_clips
+from backend.datasets.measuring import Measuring
 from backend.datasets.offset import estimate_offset
 from backend.datasets.prepare import Preparation, prepare
 from backend.datasets.shards import read_clips, read_shard, write_shard
@@ -267,6 +269,48 @@ def test_a_folder_becomes_shards_and_a_card(recorded, tmp_path, in_this_process)
         prepare(Preparation(recorded, "mead", tmp_path / "out", split="all", seed=1, clips_per_shard=2))
 
 
+def _without_sound(video: Path, to: Path, *, beside: bool = False) -> None:
+    """The pictures of a video without a sound track; beside: two of them side by side."""
+    import av
+
+    with av.open(str(video)) as given, av.open(str(to), "w") as made:
+        frames = [frame.to_ndarray(format="rgb24") for frame in given.decode(video=0)]
+        frames = [np.concatenate([frame, frame], axis=1) for frame in frames] if beside else frames
+        stream = made.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for frame in frames:
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        made.mux(stream.encode(None))
+
+
+def test_clips_without_sound_are_passed_over_or_kept(filmed, tmp_path, in_this_process):
+    root = tmp_path / "recorded"
+    root.mkdir()
+    (root / "M030_sad_3_001.mp4").write_bytes(filmed.read_bytes())
+    _without_sound(filmed, root / "M030_neutral_1_002.mp4")
+    wanted = Preparation(root, "mead", tmp_path / "heard", split="all")
+    numbers = prepare(wanted)
+    assert numbers["skipped"] == [{"video": "M030_neutral_1_002.mp4", "reason": "the clip has no sound"}]
+    assert "'emorig prepare --with-silent' keeps them" in (tmp_path / "heard" / "CARD.md").read_text()
+    kept = prepare(replace(wanted, out=tmp_path / "all", settings=Measuring(keeps_silent=True)))
+    assert (kept["clips"], kept["without_sound"], kept["skipped"]) == (2, 1, [])
+    clips = {c.label.emotion: c for c in read_clips(tmp_path / "all", "train", skipped=lambda *_: pytest.fail("bad"))}
+    assert [clips[e].label.has_sound for e in ("sad", "neutral")] == [True, False]
+    assert clips["neutral"].n_frames == 25 and not clips["neutral"].samples.any()
+    assert len(clips["neutral"].samples) == 16000
+
+
+def test_two_faces_are_passed_over(filmed, tmp_path, in_this_process):
+    root = tmp_path / "recorded"
+    root.mkdir()
+    _without_sound(filmed, root / "M030_sad_3_001.mp4", beside=True)
+    (root / "M030_happy_1_001.mp4").write_bytes(filmed.read_bytes())
+    settings = Measuring(keeps_silent=True)
+    numbers = prepare(Preparation(root, "mead", tmp_path / "out", split="all", settings=settings))
+    assert numbers["clips"] == 1
+    assert numbers["skipped"] == [{"video": "M030_sad_3_001.mp4", "reason": "2 faces are seen, expected one"}]
+
+
 def test_what_a_killed_run_left_half_made_is_removed(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -278,7 +322,7 @@ def test_what_a_killed_run_left_half_made_is_removed(tmp_path):
 
 
 def test_an_openface_table_beside_the_video_is_taken(filmed, tmp_path):
-    from backend.datasets.measuring import Measuring, prepare_clip
+    from backend.datasets.measuring import prepare_clip
     from bfm.channel_sets import channel_set
 
     video = tmp_path / "take.mp4"

@@ -25,7 +25,7 @@ from backend.training.eamm_networks import ABLATIONS, displaced
 from backend.training.equivariance import RandomTransform, equivariance, jacobian_equivariance
 from backend.training.facevid2vid import draw_pairs, keypoint_prior
 from backend.training.perceptual import load_features, pixel_features
-from backend.training.recorded import head_angles, open_recordings, rest_faces
+from backend.training.recorded import head_angles, open_recordings, rest_faces, silent_clips
 from backend.training.recorded_faces import ImportedFeatures, RecordedFaces
 from backend.training.recorded_run import RunSettings
 from backend.training.run_options import TrainingPlan
@@ -80,6 +80,27 @@ def test_a_damaged_clip_is_passed_over_and_noted(prepared, tmp_path):
     with pytest.raises(DamagedClipError, match="a_neutral"):
         data.clip(0)
     assert data.whole_clip(0).label.key == "a_happy" and "a_neutral" in data.damaged
+
+
+def test_silent_clips_are_drawn_only_by_what_learns_from_pictures(tmp_path):
+    silent = made_clip("d_neutral", "d", "neutral", 0)
+    silent = replace(silent, label=replace(silent.label, has_sound=False), samples=np.zeros_like(silent.samples))
+    write_shard(tmp_path / "train-00000.tar", [silent, made_clip("d_happy", "d", "happy", 3)])
+    write_shard(tmp_path / "test-00000.tar", [silent])
+    (tmp_path / "dataset.json").write_text(json.dumps({"frame_rate": 25.0, "without_sound": 2}))
+    pictures, heard = open_recordings(tmp_path), open_recordings(tmp_path, needs_sound=True)
+    assert [len(pictures.train), len(pictures.test), pictures.facts["data_silent_passed_over"]] == [2, 1, "0"]
+    assert [p.key for p in heard.train.places] == ["d_happy"] and heard.test is None
+    assert heard.facts["data_silent_passed_over"] == "1" and silent_clips(tmp_path) == 2
+    # The speaker's own face is taken from the silent neutral clip all the same.
+    rest = rest_faces(heard.train)["d"]
+    assert rest.is_neutral
+    np.testing.assert_allclose(rest.expression, silent.coefficients.expression.mean(0), rtol=1e-6)
+    only_silent = tmp_path / "only"
+    only_silent.mkdir()
+    write_shard(only_silent / "train-00000.tar", [silent])
+    with pytest.raises(InputError, match="has sound, which this network learns from"):
+        PreparedData(only_silent, "train", needs_sound=True)
 
 
 def test_a_speakers_own_face_is_that_of_the_neutral_clips(prepared):

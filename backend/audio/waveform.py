@@ -16,6 +16,10 @@ MAX_DURATION = 3 * 3600.0  # s, a guard against files that decode without end
 MAX_CHANNELS = 32  # more than any recording of speech has
 
 
+class SilentFileError(AudioError):
+    """A file that can be read has no sound track."""
+
+
 def load_waveform(source: Path | str | bytes, *, start: float = 0.0, end: float | None = None) -> Waveform:
     """The sound of a file (path) or of a file's bytes, mixed to mono at 16 kHz, from start to end in seconds.
 
@@ -40,7 +44,7 @@ def load_sound(
     try:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
             if not container.streams.audio:
-                raise AudioError(f"{name} holds no sound: give a sound file or a video with sound.")
+                raise SilentFileError(f"{name} holds no sound: give a sound file or a video with sound.")
             samples = _decode(container, name=name, end=end, sample_rate=sample_rate, layout=layout)
     except AudioError:
         raise

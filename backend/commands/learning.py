@@ -35,6 +35,9 @@ def prepare(
     split: Annotated[str | None, typer.Option(help="speakers, emospeaker, eamm, own or all.")] = None,
     fps: Annotated[float, typer.Option(help="Frames per second of what is kept.")] = 25.0,
     size: Annotated[int, typer.Option(help="Side of the kept pictures in pixels.")] = 256,
+    with_silent: Annotated[
+        bool, typer.Option("--with-silent", help="Keep clips without sound, for networks that need pictures alone.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes that work side by side.")] = 1,
     seed: Seed = 0,
 ) -> None:
@@ -48,7 +51,8 @@ def prepare(
         raise InputError(f"The frame rate should lie in 1-120, got {fps:g}.")
     if not 32 <= size <= 1024:
         raise InputError(f"The pictures' side should lie in 32-1024 pixels, got {size}.")
-    wanted = Preparation(dataset, layout, out, split=split, seed=seed, jobs=jobs, settings=Measuring(fps, size))
+    settings = Measuring(fps, size, with_silent)
+    wanted = Preparation(dataset, layout, out, split=split, seed=seed, jobs=jobs, settings=settings)
     with progress_bar("clips") as step:
         numbers = prepare_dataset(wanted, progress=step)
     print(f"{out}: {numbers['clips']} clips, {numbers['hours']:.2f} h, {len(numbers['skipped'])} passed over; CARD.md")
@@ -151,8 +155,9 @@ def emospeaker(
             lambda settings, progress: train_emospeaker_recorded(
                 settings, without_au=without_au, features=features, progress=progress
             ),
-            data, out, small=small, steps=steps, batch=batch, learning_rate=learning_rate, accumulation=accumulate,
-            precision=precision, patience=patience, save_every=save_every, device=device, seed=seed,
+            data, out, hears=True, small=small, steps=steps, batch=batch, learning_rate=learning_rate,
+            accumulation=accumulate, precision=precision, patience=patience, save_every=save_every, device=device,
+            seed=seed,
         )  # fmt: skip
         return
     if corpus is None or data is not None:

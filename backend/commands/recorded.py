@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -30,14 +31,20 @@ Vgg = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed makes the same.")]
 
 
-def run_recorded(train: Callable, data: Path, out: Path, **chosen) -> None:
-    """Trains on recorded clips with a bar on the terminal and says where the results lie."""
+def run_recorded(train: Callable, data: Path, out: Path, *, hears: bool = False, **chosen) -> None:
+    """Trains on recorded clips with a bar on the terminal and says where the results lie.
+
+    hears: whether the network learns from sound, so that silent clips are passed over and that is said.
+    """
     from backend.commands.console import progress_bar
+    from backend.training.recorded import silent_clips
     from backend.training.recorded_run import RunSettings
 
     if out.suffix == ".safetensors":
         raise InputError(f"With --data, --out is the folder of the weights, got the file '{out.name}'.")
     settings = RunSettings(data, out, **chosen)
+    if hears and (n_silent := silent_clips(data)):
+        print(f"{n_silent} clips without sound are passed over: this network learns from sound.", file=sys.stderr)
     latest: dict[str, float] = {}
     with progress_bar("steps") as bar:
 
@@ -128,8 +135,9 @@ def eamm(
         lambda settings, progress: train_eamm(
             settings, stages=tuple(stage or STAGES), motion=motion, ablation=ablation, progress=progress
         ),
-        data, out, small=small, steps=steps, batch=batch, learning_rate=learning_rate, accumulation=accumulate,
-        precision=precision, patience=patience, save_every=save_every, device=device, vgg=vgg, seed=seed,
+        data, out, hears=set(stage or STAGES) != {"motion"}, small=small, steps=steps, batch=batch,
+        learning_rate=learning_rate, accumulation=accumulate, precision=precision, patience=patience,
+        save_every=save_every, device=device, vgg=vgg, seed=seed,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from backend.datasets.shards import shard_paths
 from backend.errors import InputError
 
 MEMORY = 512 << 20  # bytes of clips that are kept
+_DAMAGE = (tarfile.TarError, OSError, EOFError, KeyError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,27 @@ class DamagedClipError(InputError):
     """A clip cannot be read back."""
 
 
-class PreparedData:
-    """The clips of one split of a prepared folder. Raises InputError where there are none."""
+class NothingHeardError(InputError):
+    """A split has no clip with sound."""
 
-    def __init__(self, folder: Path, split: str, *, memory: int = MEMORY) -> None:
+
+class PreparedData:
+    """The clips of one split of a prepared folder. Raises InputError where there are none.
+
+    needs_sound: only clips with sound have a number; faces() tells of the others, too, and n_silent how many they are.
+    """
+
+    def __init__(self, folder: Path, split: str, *, needs_sound: bool = False, memory: int = MEMORY) -> None:
         self.folder = Path(folder)
         self.damaged: dict[str, str] = {}
-        self.places = [p for path in shard_paths(self.folder, split) for p in _places(path, self.damaged)]
-        if not self.places:
+        paths = shard_paths(self.folder, split)
+        self._whole = [p for path in paths for p in _places(path, self.damaged)]
+        self.places = [place for place in self._whole if self._has_sound(place)] if needs_sound else self._whole
+        self.n_silent = len(self._whole) - len(self.places)
+        if not self._whole:
             raise InputError(f"The shards of '{split}' in '{folder}' hold no whole clip: prepare the data again.")
+        if not self.places:
+            raise NothingHeardError(f"No clip of '{split}' in '{folder}' has sound, which this network learns from.")
         self._memory, self._held = memory, 0
         self._clips: OrderedDict[int, tuple[PreparedClip, int]] = OrderedDict()
 
@@ -65,7 +78,7 @@ class PreparedData:
             with tarfile.open(fileobj=io.BytesIO(data)) as part:
                 members = {info.name.partition(".")[2]: part.extractfile(info).read() for info in part}
             clip = from_members(members)
-        except (tarfile.TarError, OSError, EOFError, KeyError, ValueError, TypeError) as error:
+        except _DAMAGE as error:
             self.damaged[place.key] = f"the clip is damaged ({error})"
             raise DamagedClipError(f"The clip '{place.key}' is damaged ({error}): prepare the data again.") from error
         self._clips[number] = (clip, len(data))
@@ -85,19 +98,30 @@ class PreparedData:
                 return clip
         raise InputError(f"No clip in '{self.folder}' can be used: they are too short or damaged.")
 
+    def _has_sound(self, place: Place) -> bool:
+        """Whether a clip has sound, as its label tells; one that cannot be read is found damaged when it is drawn."""
+        try:
+            (label,) = self._first_members(place, 1)
+            return json.loads(label).get("has_sound", True)
+        except _DAMAGE:
+            return True
+
+    def _first_members(self, place: Place, n: int) -> list[bytes]:
+        """The first n files of a clip: KEY.json, KEY.npz. Raises one of _DAMAGE."""
+        with (self.folder / place.shard).open("rb") as file:
+            file.seek(place.start)
+            with tarfile.open(fileobj=file) as part:
+                return [part.extractfile(part.next()).read() for _ in range(n)]
+
     def faces(self) -> Iterator[tuple[dict, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
         """Of every clip what its label says, and identity, texture and mean expression; no picture is read."""
-        for place in self.places:
+        for place in self._whole:
             try:
-                with (self.folder / place.shard).open("rb") as file:
-                    file.seek(place.start)
-                    with tarfile.open(fileobj=file) as part:
-                        # KEY.json and KEY.npz come first.
-                        label, arrays = (part.extractfile(part.next()).read() for _ in range(2))
+                label, arrays = self._first_members(place, 2)
                 with np.load(io.BytesIO(arrays), allow_pickle=False) as stored:
                     face = stored["identity"], stored["texture"], stored["expression"].mean(0)
                 yield json.loads(label), face
-            except (tarfile.TarError, OSError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
+            except _DAMAGE as error:
                 self.damaged[place.key] = f"the clip is damaged ({error})"
 
     def card(self) -> dict:

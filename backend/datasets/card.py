@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from backend.datasets.layouts import NEUTRAL
+from backend.datasets.measuring import NO_SOUND, SILENT
 
 CARD_FILE, NUMBERS_FILE = "CARD.md", "dataset.json"
 UNKNOWN = "unlabelled"
@@ -27,8 +28,9 @@ def write_card(out: Path, described: dict, indexes: list[dict], misnamed: list[t
         "splits": {side: _side(kept, side) for side in sorted({clip["split"] for clip in kept})},
         "emotions": _emotions(kept),
         "units_from": dict(Counter(_units_source(clip) for clip in kept)),
+        "without_sound": sum(not clip["has_sound"] for clip in kept),
         "median_offset": _median([clip["offset"] for clip in kept if clip["offset_correlation"] > 0]),
-        "offset_unknown": sum(clip["offset_correlation"] <= 0 for clip in kept),
+        "offset_unknown": sum(clip["has_sound"] and clip["offset_correlation"] <= 0 for clip in kept),
         "median_residual": _median([clip["residual"] for clip in kept]),
         "skipped": [{"video": video, "reason": reason} for video, reason in skipped],
     }
@@ -87,6 +89,18 @@ def _text(numbers: dict) -> str:
         lines.append(
             f"Sound came {1000 * numbers['median_offset']:.0f} ms after the picture (median; taken out of every clip); "
             f"{numbers['offset_unknown']} clips did not tell and were left as they are."
+        )
+    if numbers["without_sound"]:
+        lines.append(
+            f"{numbers['without_sound']} clips have no sound: face-vid2vid, MappingNet, EAMM's motion stage and the "
+            "refiner learn from their pictures, and EmoSpeaker takes the speakers' own faces from them; what learns "
+            "from sound passes them over."
+        )
+    n_silent = sum(entry["reason"] in (NO_SOUND, SILENT) for entry in numbers["skipped"])
+    if n_silent:
+        lines.append(
+            f"{n_silent} clips without sound were passed over; 'emorig prepare --with-silent' keeps them for the "
+            "networks that need pictures alone."
         )
     if numbers["median_residual"] is not None:
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class ClipLabel:
     emotion: None where the data set does not say; level 1–3, 0 without emotion. units_source: "landmarks" or the name
     of the OpenFace table. offset: seconds that the sound came after the picture, taken out; offset_correlation: of
     predicted with tracked lips there. residual: mean distance of fitted landmarks as a share of the eyes' distance.
+    has_sound: False where the samples are but silence.
     """
 
     key: str
@@ -32,6 +33,7 @@ class ClipLabel:
     offset: float
     offset_correlation: float
     residual: float
+    has_sound: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,13 @@ def from_members(members: dict[str, bytes]) -> PreparedClip:
         arrays = {name: stored[name] for name in stored.files}
     n_frames = int(described["n_frames"])
     return PreparedClip(
-        label=ClipLabel(**{field.name: described[field.name] for field in fields(ClipLabel)}),
+        label=ClipLabel(
+            **{
+                field.name: described[field.name]
+                for field in fields(ClipLabel)
+                if field.name in described or field.default is MISSING
+            }
+        ),
         frames=tuple(members[f"{index:05d}.jpg"] for index in range(n_frames)),
         landmarks=arrays["landmarks"],
         coefficients=FaceCoefficients(

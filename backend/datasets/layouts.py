@@ -138,7 +138,7 @@ LAYOUTS: dict[str, Callable[[Path, Path], Found]] = {
 
 
 def named_clip(video: Path) -> ClipFile:
-    """A single video with what its name or folders tell in MEAD's or CREMA-D's manner, else with nothing known of it."""
+    """A single video with what its name or folders tell in MEAD's or CREMA-D's manner, else nothing."""
     whole = video.absolute()
     for layout in (_mead, _crema_d):
         found = layout(Path(whole.anchor), whole)

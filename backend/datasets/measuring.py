@@ -22,6 +22,7 @@ LEAST_FACE = 48.0  # pixels between forehead and chin
 WORST_RESIDUAL = 0.06  # share of the eyes' distance
 SECOND_FACE = 0.5  # of the first one's height; a smaller one does not disturb
 LEAST_SOUND = 1e-3  # peak
+NO_SOUND, SILENT = "the clip has no sound", "the sound is silent"
 SURROUNDINGS = 1.9  # side of the kept square over the face's longer side
 LIFT = 0.08  # of the side: the square reaches higher over the face than below it
 JPEG_QUALITY = 95
@@ -33,16 +34,20 @@ class UnusableClipError(InputError):
 
 @dataclass(frozen=True)
 class Measuring:
-    """How clips are prepared: frames per second and side of the kept pictures in pixels."""
+    """How clips are prepared: frames per second and side of the kept pictures in pixels.
+
+    keeps_silent: clips without sound are kept, for the networks that learn from pictures alone.
+    """
 
     frame_rate: float = 25.0
     size: int = 256
+    keeps_silent: bool = False
 
 
 def prepare_clip(file: ClipFile, split: str, settings: Measuring) -> PreparedClip:
     """The prepared clip of a file. Raises UnusableClipError with the reason where nothing can be learnt from it."""
     try:
-        waveform = _sound(file)
+        waveform = _sound(file, settings)
         track = track_landmarks(file.video)
         _check(file, track)
         face = tracked_face(track)
@@ -54,35 +59,55 @@ def prepare_clip(file: ClipFile, split: str, settings: Measuring) -> PreparedCli
     if residual > WORST_RESIDUAL:
         raise UnusableClipError(f"the face fits only within {residual:.1%} of the distance between the eyes")
     rate = track.frame_rate
-    offset, likeness = estimate_offset(lip_opening(track.landmarks), predicted_opening(waveform, rate), rate)
-    seconds = min(len(track.landmarks) / rate, waveform.duration - max(offset, 0.0))
+    seconds, offset, likeness = len(track.landmarks) / rate, 0.0, 0.0
+    if waveform is not None:
+        offset, likeness = estimate_offset(lip_opening(track.landmarks), predicted_opening(waveform, rate), rate)
+        seconds = min(seconds, waveform.duration - max(offset, 0.0))
     times = np.arange(int(seconds * settings.frame_rate)) / settings.frame_rate
     if seconds < LEAST_SECONDS:
         raise UnusableClipError(f"picture and sound share {seconds:.2f} s, expected at least {LEAST_SECONDS} s")
     names, units, source = _units(file, face, times)
+    samples = np.zeros(0, np.float32) if waveform is None else waveform.samples
     square = _square(track.landmarks)
     return PreparedClip(
         label=ClipLabel(
-            file.key, file.speaker, file.emotion, file.level, split, file.video.name, source, offset, likeness, residual
+            file.key,
+            file.speaker,
+            file.emotion,
+            file.level,
+            split,
+            file.video.name,
+            source,
+            offset,
+            likeness,
+            residual,
+            waveform is not None,
         ),
         frames=tuple(_pictures(file.video, times, square, settings.size)),
         landmarks=at_times(times, (track.landmarks - [*square[:2], 0.0]) * (settings.size / square[2]), rate),
         coefficients=_coefficients(file.video, face, times, settings.frame_rate),
         units=units,
         unit_names=names,
-        samples=shifted(waveform.samples, offset, round(len(times) / settings.frame_rate * SOUND_RATE), SOUND_RATE),
+        samples=shifted(samples, offset, round(len(times) / settings.frame_rate * SOUND_RATE), SOUND_RATE),
     )
 
 
-def _sound(file: ClipFile) -> Waveform:
-    """The clip's sound at SOUND_RATE."""
-    from backend.audio.waveform import load_waveform
+def _sound(file: ClipFile, settings: Measuring) -> Waveform | None:
+    """The clip's sound at SOUND_RATE; None where there is none and such clips are kept."""
+    from backend.audio.waveform import SilentFileError, load_waveform
 
-    waveform = load_waveform(file.sound or file.video)
+    try:
+        waveform = load_waveform(file.sound or file.video)
+    except SilentFileError as error:
+        if settings.keeps_silent:
+            return None
+        raise UnusableClipError(NO_SOUND) from error
     assert waveform.sample_rate == SOUND_RATE
-    if np.abs(waveform.samples).max() < LEAST_SOUND:
-        raise UnusableClipError("the sound is silent")
-    return waveform
+    if np.abs(waveform.samples).max() >= LEAST_SOUND:
+        return waveform
+    if settings.keeps_silent:
+        return None
+    raise UnusableClipError(SILENT)
 
 
 def _check(file: ClipFile, track: FaceTrack) -> None:

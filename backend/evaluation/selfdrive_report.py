@@ -40,8 +40,9 @@ def measure_clips(
 ) -> dict:
     """Measures all methods on the clips: a document with rows by method and clip, means, notes and passed-over clips.
 
-    takes: a folder with other takes under the clips' names, whose pictures give EAMM the emotion. heard: a folder with
-    KEY.npy of the features that another program makes of the clips' sound. videos: a folder for METHOD/CLIP.mp4. Raises InputError where nothing can be measured.
+    takes: a folder with other takes under the clips' names, whose pictures give EAMM the emotion, with sound or
+    without. heard: a folder with KEY.npy of the features that another program makes of the clips' sound. videos: a
+    folder for METHOD/CLIP.mp4. Raises InputError where nothing can be measured.
     """
     from backend.evaluation.selfdrive_networks import FEATURES_FILE, FEATURES_ROW, trained_methods
 
@@ -108,7 +109,7 @@ def _takes(clips: list[Path], folder: Path | None, size: int) -> dict[str, Prepa
     with held_back():
         return {
             labelled_file(path, None).key: prepare_clip(
-                ClipFile(take.stem, take, take.stem, None, 0), "test", Measuring(FRAME_RATE, size)
+                ClipFile(take.stem, take, take.stem, None, 0), "test", Measuring(FRAME_RATE, size, keeps_silent=True)
             )
             for path, take in chosen.items()
         }

@@ -147,11 +147,12 @@ def train_eamm(
             raise InputError(f"Unknown stage '{stage}': use {', '.join(STAGES)}.")
     if ablation is not None and ablation not in ABLATIONS:
         raise InputError(f"Unknown ablation '{ablation}': use one of {', '.join(ABLATIONS)}.")
-    recordings = open_recordings(settings.data)
     variant = ABLATIONS[ablation] if ablation else EammVariant()
 
     def train(processes: Processes) -> None:
         for stage in stages:
+            # The motion model learns from pictures alone.
+            recordings = open_recordings(settings.data, needs_sound=stage != "motion")
             _Stage(settings, recordings, processes, stage, motion, variant, ablation).run(progress)
 
     with_processes(settings, train)

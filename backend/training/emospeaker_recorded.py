@@ -56,7 +56,7 @@ def train_emospeaker_recorded(
     without_au: without the contrast of action units. features: a folder of KEY.npy that takes the decoupler's place.
     Ablations go into files of their own names.
     """
-    recordings = open_recordings(settings.data)
+    recordings = open_recordings(settings.data, needs_sound=True)
     plan = settings.plan(PUBLISHED_PLAN, SMALL_PLAN)
     imported = None if features is None else ImportedFeatures(features)
     with_processes(

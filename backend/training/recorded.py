@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.datasets.access import PreparedData
+from backend.datasets.access import NothingHeardError, PreparedData
 from backend.datasets.clip import PreparedClip
 from backend.datasets.layouts import NEUTRAL
 from backend.datasets.splits import TEST, TRAIN
@@ -41,17 +41,34 @@ class Recordings:
             digest.update(index.read_bytes() if index.is_file() else b"")
         card = self.train.card()
         named = json.dumps({name: card.get(name) for name in ("layout", "split", "seed", "size", "frame_rate")})
-        return {"data": named, "data_clips": str(len(self.train)), "data_sha256": digest.hexdigest()}
+        return {
+            "data": named, "data_clips": str(len(self.train)), "data_silent_passed_over": str(self.train.n_silent),
+            "data_sha256": digest.hexdigest(),
+        }  # fmt: skip
 
 
-def open_recordings(folder: Path) -> Recordings:
-    """The clips of a folder that 'emorig prepare' made. Raises InputError, also for another rate than 25 per second."""
-    train = PreparedData(folder, TRAIN)
+def open_recordings(folder: Path, *, needs_sound: bool = False) -> Recordings:
+    """The clips of a folder that 'emorig prepare' made, all or those with sound. Raises InputError, also for another
+    rate than 25 per second.
+    """
+    train = PreparedData(folder, TRAIN, needs_sound=needs_sound)
     rate = train.card().get("frame_rate")
     if rate != FRAME_RATE:
         raise InputError(f"These networks work at 25 frames per second, the data has {rate}: prepare with --fps 25.")
-    has_test = any(Path(folder).glob(f"{TEST}-*.tar"))
-    return Recordings(train, PreparedData(folder, TEST) if has_test else None)
+    if not any(Path(folder).glob(f"{TEST}-*.tar")):
+        return Recordings(train, None)
+    try:
+        return Recordings(train, PreparedData(folder, TEST, needs_sound=needs_sound))
+    except NothingHeardError:
+        return Recordings(train, None)
+
+
+def silent_clips(folder: Path) -> int:
+    """How many clips without sound a prepared folder holds, as its card tells; 0 where it does not."""
+    try:
+        return int(json.loads((folder / "dataset.json").read_text(encoding="utf-8")).get("without_sound", 0))
+    except (OSError, ValueError):
+        return 0  # what is wrong with the card is said by open_recordings
 
 
 def picture(clip: PreparedClip, index: int, size: int) -> np.ndarray:
