@@ -179,9 +179,8 @@ def main() -> None:
     lines = ["| command | seconds | processor seconds | killed |", "|---|---|---|---|"]
     lines += [f"| {name} | {seconds:.0f} | {spent:.0f} | {kills} |" for name, seconds, spent, kills in rows]
     n_clips = len(list((chosen.out / "clips").glob("*.mp4")))
-    lines.append(
-        f"| all, {n_clips} clips, {chosen.steps} steps | {sum(r[1] for r in rows):.0f} | {sum(r[2] for r in rows):.0f} | {sum(r[3] for r in rows)} |"
-    )
+    totals = [sum(row[column] for row in rows) for column in (1, 2, 3)]
+    lines.append(f"| all, {n_clips} clips, {chosen.steps} steps | {totals[0]:.0f} | {totals[1]:.0f} | {totals[2]} |")
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     lines += ["", f"Largest process: {largest:.1f} GiB."]
     (chosen.out / "chain.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

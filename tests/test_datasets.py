@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_disk import fill, small_disk
 
-from backend.batch.workers import Outcome
+from backend.batch.workers import Outcome, WorkerProcesses
 from backend.datasets import prepare as preparing
 from backend.datasets.clip import ClipLabel, PreparedClip
 from backend.datasets.layouts import ClipFile, Misnamed, find_clips
@@ -21,7 +22,7 @@ from backend.datasets.offset import estimate_offset
 from backend.datasets.prepare import Preparation, prepare
 from backend.datasets.shards import read_clips, read_shard, write_shard
 from backend.datasets.splits import split_clips
-from backend.errors import InputError
+from backend.errors import InputError, OutputError
 from bfm.coefficients import FaceCoefficients
 
 
@@ -350,7 +351,40 @@ def test_a_shard_that_cannot_be_written_is_said(recorded, tmp_path, monkeypatch,
     assert [kept[0]["speaker"] for kept in done] == ["W009"]
 
 
+def test_a_full_disk_ends_preparing_in_one_sentence_and_it_goes_on(recorded, tmp_path, in_this_process):
+    with small_disk(tmp_path / "disk", 8192) as disk:
+        wanted = Preparation(recorded, "mead", disk / "out", split="all", clips_per_shard=2)
+        filler = fill(disk, but=100_000)
+        with pytest.raises(OutputError, match=r"1 of 2 shards could not be written.*No space left.*again"):
+            prepare(wanted)
+        out = disk / "out"
+        assert len(list(out.glob("train-*.json"))) == 1 and not list(out.glob(".*"))
+        filler.unlink()
+        numbers = prepare(wanted)
+        assert numbers["clips"] == 2 and len(numbers["skipped"]) == 2
+
+
 @pytest.mark.parametrize(("layout", "sentence_"), [("imax", "Unknown layout"), ("folder", "No videos below")])
 def test_what_is_no_data_set_is_refused(tmp_path, layout, sentence_):
     with pytest.raises(InputError, match=sentence_):
         prepare(Preparation(tmp_path, layout, tmp_path / "out"))
+
+
+def _threads_at_start(_job, *, report) -> dict:
+    """What a worker's libraries were told as they were loaded."""
+    given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    threads = [entry for entry in given if entry.startswith(b"OMP_NUM_THREADS=")]
+    return {"seconds": 0.0, "reason": threads[0].decode() if threads else "nothing"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_worker_processes_share_the_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    workers = WorkerProcesses(3, _threads_at_start)
+    try:
+        workers.submit("job")
+        (outcome,) = workers.events(60.0)
+    finally:
+        workers.close()
+    assert outcome.reason == "OMP_NUM_THREADS=2" and "OMP_NUM_THREADS" not in os.environ

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from small_disk import fill, small_disk
 from torch import nn
 
-from backend.errors import InputError
-from backend.training.run import run_training
+from backend.errors import InputError, OutputError
+from backend.training.run import run_training, write_weights
 from backend.training.run_options import RunOptions, TrainingPlan, constant_rate, linear_decay
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,44 @@ def test_a_killed_run_ends_exactly_as_one_that_ran_through(tmp_path):
     one, other = load_file(through), load_file(killed)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert _rows(through) == _rows(killed) and [row[0] for row in _rows(killed)] == ["step", "2", "4", "6", "8"]
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence_and_it_goes_on_exactly(tmp_path):
+    def train(weights: Path, stop: int | None = None) -> None:
+        network = make()
+        whole = losses_of(network)
+
+        def losses(number: int):
+            if number == stop:
+                raise _KilledError
+            return whole(number)
+
+        torch.manual_seed(11)
+        run_training(network, losses, weights, plan=PLAN, metadata={}, options=OPTIONS)
+
+    train(tmp_path / "through.safetensors")
+    with small_disk(tmp_path / "disk", 256) as disk:
+        weights = disk / "w.safetensors"
+        with pytest.raises(_KilledError):
+            train(weights, stop=4)
+        filler = fill(disk, but=0)
+        for _ in range(2):
+            with pytest.raises(OutputError, match=r"'w.safetensors' cannot be written.*make room.*last checkpoint"):
+                train(weights)
+        assert not list(disk.glob("*.part"))
+        filler.unlink()
+        train(weights)
+        one, other = load_file(tmp_path / "through.safetensors"), load_file(weights)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+        assert _rows(tmp_path / "through.safetensors") == _rows(weights)
+
+
+def test_a_full_disk_leaves_no_half_weights(tmp_path):
+    with small_disk(tmp_path / "disk", 256) as disk:
+        fill(disk, but=8192)
+        with pytest.raises(SafetensorError):
+            write_weights(disk / "w.safetensors", {"w": torch.zeros(40_000)}, {})
+        assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 def test_two_processes_learn_what_one_does_that_accumulates(tmp_path):

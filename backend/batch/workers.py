@@ -78,12 +78,11 @@ Maker = Callable[..., dict]
 """Does a job: maker(job, report=report) to the fields of an Outcome; report(stage, done, total) says how far it is."""
 
 
-def _work(pipe: connection.Connection, threads: int, maker: Maker) -> None:
+def _work(pipe: connection.Connection, maker: Maker) -> None:
     """A worker process: takes jobs from the pipe until it closes."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     while True:
         try:
             job = pipe.recv()
@@ -100,12 +99,28 @@ def _work(pipe: connection.Connection, threads: int, maker: Maker) -> None:
         pipe.send(("ended", maker(job, report=report)))
 
 
+@contextlib.contextmanager
+def _threads_of_children(n: int) -> Iterator[None]:
+    """Processes started meanwhile compute with n threads. Their libraries read it as they are loaded, which is before
+    anything of ours runs there: so it must stand in the environment that they are given.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(n)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 class WorkerProcesses:
     """n processes that do jobs by a maker; one that dies costs its job one attempt and is followed by a new one."""
 
     def __init__(self, n: int, maker: Maker) -> None:
         self.n_workers = n
-        self._arguments = (max(1, (os.cpu_count() or 1) // n), maker)
+        self._threads, self._maker = max(1, (os.cpu_count() or 1) // n), maker
         self._context = get_context("spawn")
         self._pipes: dict[str, connection.Connection] = {}
         self._processes: dict[str, object] = {}
@@ -129,8 +144,9 @@ class WorkerProcesses:
     def _pipe(self, name: str) -> connection.Connection:
         if name not in self._pipes:
             ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
-            process.start()
+            process = self._context.Process(target=_work, args=(theirs, self._maker), daemon=True)
+            with _threads_of_children(self._threads):
+                process.start()
             theirs.close()
             self._pipes[name], self._processes[name] = ours, process
         return self._pipes[name]

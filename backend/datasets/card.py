@@ -15,7 +15,7 @@ UNKNOWN = "unlabelled"
 
 
 def write_card(out: Path, described: dict, indexes: list[dict], misnamed: list[tuple[str, str]]) -> dict:
-    """Writes dataset.json and CARD.md into out and returns the numbers.
+    """Writes dataset.json and CARD.md into out and returns the numbers. Raises OSError.
 
     indexes: of every shard; misnamed: (file, reason) of videos whose names do not follow the layout.
     """
@@ -36,8 +36,11 @@ def write_card(out: Path, described: dict, indexes: list[dict], misnamed: list[t
     }
     for name, text in ((NUMBERS_FILE, json.dumps(numbers, indent=1)), (CARD_FILE, _text(numbers))):
         partial = out / f".{name}.{os.getpid()}.part"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, out / name)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, out / name)
+        finally:
+            partial.unlink(missing_ok=True)
     return numbers
 
 

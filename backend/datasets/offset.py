@@ -59,6 +59,7 @@ def correlation(
     """Pearson r of a tracked series (n,) at times with a predicted one (m,) at a rate, read lag seconds later; 0 where
     fewer than least of the times are known by both (NaN: not tracked) or one of them is constant.
     """
+    tracked = tracked.astype(np.float64)  # a constant series of float32 has a deviation of rounding
     moved = np.interp(times + lag, np.arange(len(predicted)) / rate, predicted, left=np.nan, right=np.nan)
     usable = np.isfinite(moved) & np.isfinite(tracked)
     if usable.sum() < least or moved[usable].std() < 1e-9 or tracked[usable].std() < 1e-9:

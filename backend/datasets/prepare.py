@@ -95,7 +95,13 @@ def prepare(wanted: Preparation, *, progress: Callable[[int, int], None] | None 
         )
     indexes = [json.loads(_index_path(wanted.out, plan.name).read_text(encoding="utf-8")) for plan in plans]
     described = {"layout": wanted.layout, "split": split_name, "seed": wanted.seed, **asdict(wanted.settings)}
-    return write_card(wanted.out, described, indexes, [(str(m.video.name), m.reason) for m in misnamed])
+    try:
+        return write_card(wanted.out, described, indexes, [(str(m.video.name), m.reason) for m in misnamed])
+    except OSError as error:
+        raise OutputError(
+            f"The card could not be written in '{wanted.out}' ({error.strerror}); the shards are kept, run the command "
+            "again when there is room."
+        ) from error
 
 
 def plan_shards(clips: list[ClipFile], sides: dict[str, str | None], wanted: Preparation) -> list[ShardPlan]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from backend.errors import InputError
+from backend.errors import InputError, OutputError
 from backend.training.processes import ALONE, Processes
 from backend.training.run_logs import RunLogs
 from backend.training.run_options import RunOptions, TrainingPlan
@@ -24,14 +25,20 @@ Progress = Callable[[int, dict[str, float]], None]
 def write_weights(
     path: Path, state: dict[str, Tensor], metadata: dict[str, str], dtype: torch.dtype = torch.float16
 ) -> None:
-    """Writes weights, by default in half precision, with their metadata under a temporary name, then renames."""
+    """Writes weights, by default in half precision, with their metadata under a temporary name, then renames.
+
+    Raises OSError or SafetensorError where they cannot be written, and leaves nothing then.
+    """
     temporary = path.with_suffix(f".{os.getpid()}.part")
     kept = {
         name: (value.detach().to(dtype) if value.is_floating_point() else value.detach()).contiguous().cpu()
         for name, value in state.items()
     }
-    write_tensors(kept, temporary, metadata)
-    temporary.replace(path)
+    try:
+        write_tensors(kept, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Step(nn.Module):
@@ -84,15 +91,20 @@ class TrainingRun:
             torch.set_rng_state(saved["random"].cpu())
 
     def save(self, checkpoint: Path) -> None:
-        """Writes a checkpoint under a temporary name, then renames."""
+        """Writes a checkpoint under a temporary name, then renames. Raises OSError, and leaves nothing then."""
         temporary = checkpoint.with_suffix(".part")
         state = {
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
             "step": self.step, "best": self.best, "waited": self.waited, "recent": self.recent,
             "random": torch.get_rng_state(),
         }  # fmt: skip
-        torch.save(state, temporary)
-        temporary.replace(checkpoint)
+        try:
+            torch.save(state, temporary)
+            temporary.replace(checkpoint)
+        except RuntimeError as error:  # torch's word for a file that cannot be written
+            raise OSError(f"the checkpoint could not be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def advance(self, losses: Losses) -> dict[str, float]:
         """One step on the sum of the losses of this step's batches; returns their means.
@@ -171,24 +183,42 @@ def run_training(
 
     They are also written to weights (.safetensors) every plan.save_every steps, with a checkpoint beside them from
     which a stopped run goes on exactly. Every options.report_every steps the losses' means go to the .losses.csv beside
-    them and progress(step, losses) is called. Raises InputError where the losses are no numbers any more.
+    them and progress(step, losses) is called. Raises InputError where the losses are no numbers any more, OutputError
+    where the files cannot be written; what was written before stays, and the run goes on from there.
     """
     options = options or RunOptions()
     run = TrainingRun(network, plan, options, processes)
     checkpoint = weights.with_suffix(".checkpoint.pt")
     if checkpoint.is_file():
         run.resume(checkpoint)
-    logs = RunLogs(weights, step=run.step, events=options.logs) if processes.is_first else None
+    with _writing(weights, checkpoint):
+        logs = RunLogs(weights, step=run.step, events=options.logs) if processes.is_first else None
     while not run.is_over:
         run.recent.append(run.advance(losses))
         is_last = run.step == plan.steps
-        if run.step % options.report_every == 0 or is_last:
-            _report(run, logs, progress)
-        if run.step % plan.save_every == 0 or is_last:
-            _keep(run, weights, checkpoint, metadata, logs)
+        with _writing(weights, checkpoint):
+            if run.step % options.report_every == 0 or is_last:
+                _report(run, logs, progress)
+            if run.step % plan.save_every == 0 or is_last:
+                _keep(run, weights, checkpoint, metadata, logs)
     if logs is not None:
-        logs.close()
+        with _writing(weights, checkpoint):
+            logs.close()
     return run.average
+
+
+@contextlib.contextmanager
+def _writing(weights: Path, checkpoint: Path) -> Iterator[None]:
+    """Says in one sentence that a file cannot be written, and from where the run goes on. Raises OutputError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        whence = "goes on from its last checkpoint" if checkpoint.is_file() else "starts anew"
+        raise OutputError(
+            f"'{weights.name}' cannot be written in '{weights.parent}' ({reason}): make room, then the same command "
+            f"{whence}."
+        ) from error
 
 
 def _report(run: TrainingRun, logs: RunLogs | None, progress: Progress | None) -> None:

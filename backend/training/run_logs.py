@@ -55,6 +55,13 @@ def _drop_after(table: Path, step: int) -> None:
     if not table.is_file():
         return
     with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row and (row[0] == "step" or int(row[0]) <= step)]
-    kept = "".join(",".join(row) + "\n" for row in rows)
-    table.write_text(kept if len(rows) > 1 else "", encoding="utf-8")
+        header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    # A row that the disk had no room for is cut short.
+    rows = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+    kept = "".join(",".join(row) + "\n" for row in [header, *rows])
+    partial = table.with_suffix(".part")
+    try:
+        partial.write_text(kept if rows else "", encoding="utf-8")
+        partial.replace(table)
+    finally:
+        partial.unlink(missing_ok=True)
