@@ -57,7 +57,7 @@ class WarpRenderer:
         self.plate = plate = with_rest(plate, rest)
         self.motion = FaceMotion(portrait, plate)
         self._seal = LipSeal(self.motion, rest, plate)
-        self._lip_shape = LipShape(plate, rest)
+        self._lip_shape = LipShape(plate, rest, self.motion.neutral().landmarks)
         self._lip_fill = LipFill(plate, rest)
         self._mesh = WarpMesh(plate, self.motion)
         self._mouth = Mouth(plate, self.motion)

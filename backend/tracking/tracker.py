@@ -19,7 +19,7 @@ from bfm.sequence import FittedSequence, fit_sequence
 from bfm.sources.embedded import load_embedded_model
 from blender_addon.protocol.types import AnimationCurves, rest_rotations
 
-FACE_SMOOTHING = 0.025  # seconds, standard deviation; closures keep their depth and moment
+FACE_SMOOTHING = 0.02  # seconds, standard deviation: half a frame of film; closures keep their depth and moment
 HEAD_SMOOTHING = 0.06  # seconds
 
 
