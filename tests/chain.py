@@ -4,7 +4,8 @@
 
 makes talking clips of a public-domain portrait under MEAD's names (and takes real ones beside them), prepares them,
 trains every network, makes clips of people that were kept from training again, compares and reports. --kill ends the
-preparation and a training run by SIGKILL on the way and starts them again. Prints how long each command took.
+preparation and a training run by SIGKILL on the way and starts them again. Trainings that need nothing of each other
+run side by side. Prints how long each command took.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +107,11 @@ def held_out(clips: Path, data: Path) -> list[Path]:
     return chosen + [p for p in (clips / f"{REAL_NAMES['speech_sad_mead']}.mp4",) if p.is_file() and p not in chosen]
 
 
-def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
-    """The commands in order."""
+Lane = list[Step]  # commands that follow each other
+
+
+def phases(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[list[Lane]]:
+    """The commands in order: lanes of a phase need nothing of each other and run side by side."""
     clips, data, networks = out / "clips", out / "prepared", out / "networks"
     few = str(max(2, n_steps // 3))
     small = ("--data", str(data), "--out", str(networks), "--small", "--save-every", str(max(1, n_steps // 6)))
@@ -117,45 +122,77 @@ def steps(out: Path, n_steps: int, jobs: int, *, kills: bool) -> list[Step]:
     def checkpoint_made() -> bool:
         return (networks / "facevid2vid.checkpoint.pt").is_file()
 
+    def train(name: str, *more: str, steps: str = str(n_steps), kill_when: Callable[[], bool] | None = None) -> Step:
+        arguments = ("train", name.split(",")[0], *more, *small, "--steps", steps)
+        return Step(f"train {name}", arguments, kill_when)
+
+    made, videos = out / "selfdrive", out / "selfdrive" / "videos"
+    prepared = ("prepare", str(clips), "--layout", "mead", "--with-silent", "--out", str(data), "--size", "128")
+    ablated = ("--stage", "emotion", "--ablation", "without-condition")
     return [
-        Step("prepare", ("prepare", str(clips), "--layout", "mead", "--with-silent", "--out", str(data), "--size",
-                         "128", "--jobs", str(jobs)), shard_made if kills else None),
-        Step("train emospeaker", ("train", "emospeaker", *small, "--steps", str(n_steps))),
-        Step("train emospeaker, ablation", ("train", "emospeaker", "--without-au", *small, "--steps", str(n_steps))),
-        Step("train facevid2vid", ("train", "facevid2vid", *small, "--steps", str(n_steps)),
-             checkpoint_made if kills else None),
-        Step("train mapping", ("train", "mapping", *small, "--steps", str(n_steps))),
-        Step("train eamm", ("train", "eamm", *small, "--steps", few)),
-        Step("train eamm, ablation", ("train", "eamm", "--stage", "emotion", "--ablation", "without-condition", *small,
-                                      "--steps", few)),
-        Step("train refiner", ("train", "refiner", *small, "--steps", str(n_steps))),
-        Step("evaluate selfdrive", ("evaluate", "selfdrive", *(str(p) for p in held_out(clips, data)),
-                                    "--size", "128", "--networks", str(networks), "--out", str(out / "selfdrive"))),
-        Step("evaluate video", ("evaluate", "video", "--real", str(out / "selfdrive" / "videos" / "real"), "--fake",
-                                str(out / "selfdrive" / "videos" / "warp_Exp_P____Emo_P"), "--size", "128", "--out",
-                                str(out / "video.md"))),
-        Step("evaluate table", ("evaluate", "table", str(out / "selfdrive" / "selfdrive.json"), "--out",
-                                str(out / "report.html"), "--utterances", "1")),
+        [[Step("prepare", (*prepared, "--jobs", str(jobs)), shard_made if kills else None)]],
+        [
+            [train("facevid2vid", kill_when=checkpoint_made if kills else None), train("mapping"),
+             train("emospeaker, ablation", "--without-au")],
+            [train("emospeaker"), train("eamm", steps=few), train("eamm, ablation", *ablated, steps=few),
+             train("refiner")],
+        ],
+        [[
+            Step("evaluate selfdrive", ("evaluate", "selfdrive", *(str(p) for p in held_out(clips, data)), "--size",
+                                        "128", "--networks", str(networks), "--out", str(made))),
+            Step("evaluate video", ("evaluate", "video", "--real", str(videos / "real"), "--fake",
+                                    str(videos / "warp_Exp_P____Emo_P"), "--size", "128", "--out",
+                                    str(out / "video.md"))),
+            Step("evaluate table", ("evaluate", "table", str(made / "selfdrive.json"), "--out",
+                                    str(out / "report.html"), "--utterances", "1")),
+        ]],
     ]  # fmt: skip
 
 
-def run(step: Step) -> tuple[float, float, int]:
-    """Runs a command, killed once where that is asked: seconds, processor seconds, and how often it was killed."""
+@dataclass(frozen=True)
+class Ran:
+    """A command's seconds, processor seconds of all its processes, and how often it was killed."""
+
+    name: str
+    seconds: float
+    spent: float
+    kills: int
+
+
+def run(step: Step, threads: int) -> Ran:
+    """Runs a command that computes with so many threads, killed once where that is asked."""
+    started, spent, kills = time.monotonic(), 0.0, 0
     command = [sys.executable, "-m", "backend", *step.arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    started, before, kills = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN), 0
-    if step.kill_when is not None and not step.kill_when():
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    kill_when = None if step.kill_when is None or step.kill_when() else step.kill_when
+    while True:
         process = subprocess.Popen(command, env=environment, start_new_session=True)
-        while process.poll() is None and not step.kill_when():
-            time.sleep(0.2)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            kills = 1
-        process.wait()
-    subprocess.run(command, env=environment, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - started, spent, kills
+        is_killed = False
+        while True:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if kill_when is not None and not is_killed and kill_when():
+                os.killpg(process.pid, signal.SIGKILL)
+                is_killed = True
+            time.sleep(0.1)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        spent += used.ru_utime + used.ru_stime
+        if not is_killed:
+            break
+        kills, kill_when = kills + 1, None
+    if process.returncode:
+        raise SystemExit(f"'{step.name}' ended with {process.returncode}.")
+    print(f"{step.name}: {time.monotonic() - started:.0f} s", flush=True)
+    return Ran(step.name, time.monotonic() - started, spent, kills)
+
+
+def run_lanes(lanes: list[Lane]) -> list[Ran]:
+    """Runs lanes side by side, each with its share of the cores."""
+    threads = max(1, (os.cpu_count() or 1) // len(lanes))
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        ran = pool.map(lambda lane: [run(step, threads) for step in lane], lanes)
+        return [step for lane in ran for step in lane]
 
 
 def main() -> None:
@@ -170,17 +207,17 @@ def main() -> None:
     started = time.monotonic()
     make_clips(chosen.out / "clips", chosen.clips, chosen.real)
     print(f"clips made: {time.monotonic() - started:.0f} s, {time.process_time():.0f} s of processors", flush=True)
-    rows = []
-    for number in range(len(steps(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill))):
+    begun, rows = time.monotonic(), []
+    for number in range(len(phases(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill))):
         # Made anew each time: what is evaluated is known only once it is there.
-        step = steps(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill)[number]
-        rows.append((step.name, *run(step)))
-        print(f"{step.name}: {rows[-1][1]:.0f} s", flush=True)
+        rows += run_lanes(phases(chosen.out, chosen.steps, chosen.jobs, kills=chosen.kill)[number])
     lines = ["| command | seconds | processor seconds | killed |", "|---|---|---|---|"]
-    lines += [f"| {name} | {seconds:.0f} | {spent:.0f} | {kills} |" for name, seconds, spent, kills in rows]
+    lines += [f"| {row.name} | {row.seconds:.0f} | {row.spent:.0f} | {row.kills} |" for row in rows]
     n_clips = len(list((chosen.out / "clips").glob("*.mp4")))
-    totals = [sum(row[column] for row in rows) for column in (1, 2, 3)]
-    lines.append(f"| all, {n_clips} clips, {chosen.steps} steps | {totals[0]:.0f} | {totals[1]:.0f} | {totals[2]} |")
+    lines.append(
+        f"| all, {n_clips} clips, {chosen.steps} steps | {time.monotonic() - begun:.0f} | "
+        f"{sum(row.spent for row in rows):.0f} | {sum(row.kills for row in rows)} |"
+    )
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     lines += ["", f"Largest process: {largest:.1f} GiB."]
     (chosen.out / "chain.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -123,13 +123,15 @@ class Rest:
 
 def rest_faces(data: PreparedData) -> dict[str, Rest]:
     """Every speaker's own face by name."""
-    neutral: dict[str, list[tuple[np.ndarray, ...]]] = {}
-    any_: dict[str, list[tuple[np.ndarray, ...]]] = {}
+    # Sums and counts, so that memory grows with the speakers alone.
+    sums: dict[tuple[str, bool], tuple[int, list[np.ndarray]]] = {}
     for label, face in data.faces():
-        any_.setdefault(label["speaker"], []).append(face)
-        if label["emotion"] == NEUTRAL:
-            neutral.setdefault(label["speaker"], []).append(face)
-    return {
-        speaker: Rest(*(np.mean(part, axis=0) for part in zip(*neutral.get(speaker, faces))), speaker in neutral)
-        for speaker, faces in any_.items()
-    }
+        for key in {(label["speaker"], False), (label["speaker"], label["emotion"] == NEUTRAL)}:
+            count, parts = sums.get(key, (0, [np.zeros(len(part)) for part in face]))
+            sums[key] = count + 1, [total + part for total, part in zip(parts, face)]
+    rests = {}
+    for speaker in {speaker for speaker, _ in sums}:
+        is_neutral = (speaker, True) in sums
+        count, parts = sums[speaker, is_neutral]
+        rests[speaker] = Rest(*((total / count).astype(np.float32) for total in parts), is_neutral)
+    return rests
