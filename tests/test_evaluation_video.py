@@ -68,6 +68,18 @@ def test_inception_has_the_published_names_and_features(tmp_path):
         InceptionFeatures(tmp_path / "other.pth")
 
 
+def test_imported_inception_weights_see_what_the_network_sees(tmp_path):
+    torch.manual_seed(0)
+    network = InceptionV3().eval()
+    torch.save(network.state_dict(), tmp_path / "pt_inception.pth")
+    frames = np.random.default_rng(0).integers(0, 255, (3, 80, 80, 3), dtype=np.uint8)
+    features = InceptionFeatures(tmp_path / "pt_inception.pth")
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255.0).numpy()
+    np.testing.assert_allclose(features(frames), wanted, rtol=1e-4, atol=1e-6)
+    assert wanted.shape == (3, features.n_features)
+
+
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_the_units_of_an_emotion_name_it(emotion):
     units = np.zeros((4, len(NAMES)), np.float32)

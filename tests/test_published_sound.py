@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from published_reference import case, network
+from published_reference import case, network, published_state
 
 from backend.audio import mel
 from backend.audio.mfcc import mfcc, syncnet_windows
+from backend.checkpoints.importing import import_file
 from backend.evaluation.lip_sync import lip_sync
+from backend.evaluation.video_report import public_networks
 from backend.neural.alignment import align, fit_position, five_points
 
 pytestmark = pytest.mark.shared
@@ -39,6 +41,26 @@ def test_syncnet_embeddings():
         given.check("lip_feature_512", net.lip_features(lips))
         given.check("lip_embedding", net.embed_lips(lips))
         given.check("audio_embedding", net.embed_sound(given["audio_mfcc"]))
+
+
+def test_an_imported_syncnet_judges_videos_as_the_published_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMORIG_WEIGHTS", str(tmp_path / "weights"))
+    assert any("SyncNet was not measured" in note for note in public_networks(None)[2])
+    given = case("syncnet_s")
+    state = published_state("syncnet_s")
+    state = {key: value.reshape(()) if key.endswith("num_batches_tracked") else value for key, value in state.items()}
+    torch.save(state, tmp_path / "syncnet_v2.model")
+    import_file(tmp_path / "syncnet_v2.model")
+    _, sync, notes = public_networks(None)
+    assert sync is not None and not any("SyncNet" in note for note in notes)
+    lips, sound = given["lip_uint8"].float(), given["audio_mfcc"]
+    given.check(
+        "lip_embedding", torch.from_numpy(sync._embedded(lambda rows: sync._network.embed_lips(lips[rows]), len(lips)))
+    )
+    given.check(
+        "audio_embedding",
+        torch.from_numpy(sync._embedded(lambda rows: sync._network.embed_sound(sound[rows]), len(sound))),
+    )
 
 
 def test_syncnet_offset():
