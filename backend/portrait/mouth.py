@@ -167,7 +167,7 @@ class Mouth:
         deep = 1.0 - deep_shade * float(smoothstep(np.float32(gap.max()), shut, open_wide))
         image *= deep
         tongue = self._tongue(x, source_grid(jaw, size)[1], weights)
-        tongue[..., :3] *= deep * (0.15 + 0.85 * _light(under, over, gap, deep=0.8) * corners) ** warmth
+        tongue[..., :3] *= (0.25 + 0.75 * _light(under, over, gap, deep=0.6) * corners) ** warmth
         _lay(image, tongue)
         lip = apply(inverse(jaw), apply(into, lower))[:, 1].max()
         lower_edge = self._lower_edge if self._lower_edge is not None else _lower_edge(lip, self._upper_edge - OVERBITE)

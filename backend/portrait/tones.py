@@ -71,7 +71,7 @@ class FaceTones:
         flesh = 0.6 * self.lips + 0.4 * self.skin * np.float32([0.95, 0.62, 0.60])
         gum = 0.72 * flesh
         # what lies deep is lit by what has come past teeth and flesh alike: dark, and little redder than skin
-        tongue = 0.72 * flesh * np.float32([1.0, 0.94, 0.94])
+        tongue = 0.84 * flesh * np.float32([1.0, 0.94, 0.94])
         dark = 0.36 * (0.5 * self.skin + 0.5 * self.lips) * np.float32([1.0, 0.84, 0.82]) + 2.0
         return MouthColors(*(self.in_key(color) for color in (np.clip(enamel, 0, 232), gum, tongue, dark)))
 
