@@ -190,6 +190,15 @@ def test_videos_without_a_face_or_picture_are_refused(shared: Path, sentence: Pa
         track_video(shared / "media" / "clips" / "emotion_happy.mp4", start=1.0, end=1.05)
 
 
+def test_no_frame_leans_on_the_one_before(astronaut):
+    from backend.tracking.frames import _Eyes
+
+    eyes, moved = _Eyes(), np.roll(astronaut, (3, 4), axis=(0, 1))
+    eyes.find(astronaut)
+    first, again = eyes.find(moved), eyes.find(moved)
+    assert np.array_equal(first, again)  # what smooths over time would still be on its way
+
+
 def test_frames_are_turned_upright():
     from types import SimpleNamespace
 
