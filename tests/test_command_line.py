@@ -214,4 +214,4 @@ def test_help_loads_nothing_heavy():
 def test_the_doctor_finds_this_installation_sound():
     run = emorig("doctor")
     assert run.returncode == 0, run.stdout
-    assert "Ready" in run.stdout and "torch" in run.stdout
+    assert "Ready" in run.stdout and "torch" in run.stdout and "acoustic model" in run.stdout

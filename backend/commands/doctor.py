@@ -36,6 +36,7 @@ PACKAGES = {
     "h5py": "face models of 2017 and 2019",
     "c2pa-python": "signed manifests of videos",
     "cryptography": "certificates that sign them",
+    "pocketsphinx": "the speech network's evidence, pronunciations",
     "pyyaml": "batches written as YAML",
 }
 GOOD, MISSING, OPTIONAL = "[green]ok[/]", "[red]missing[/]", "[yellow]optional[/]"
@@ -57,8 +58,20 @@ class Finding:
 
 def report() -> int:
     """Prints the report; 0 where shots can be rendered, 1 where something that is needed is missing."""
-    findings = [_python(), *_packages(), *_media(), *_landmark_models(), *_networks(), _device(), _face_alignment()]
-    findings += [_program("blender", "the add-on runs in it; https://www.blender.org or your package manager")]
+    findings = [
+        _python(),
+        *_packages(),
+        *_media(),
+        *_landmark_models(),
+        _acoustic_model(),
+        *_networks(),
+        _device(),
+        _face_alignment(),
+    ]
+    findings += [
+        _face_alignment(),
+        _program("blender", "the add-on runs in it; https://www.blender.org or your package manager"),
+    ]
     table = Table(box=None, pad_edge=False)
     for heading in ("", "state", "detail"):
         table.add_column(heading, overflow="fold")
@@ -109,6 +122,19 @@ def _media() -> list[Finding]:
     except ImportError as error:
         findings.append(Finding("system libraries", MISSING, f"{error}: apt-get install libgl1 libglib2.0-0"))
     return findings
+
+
+def _acoustic_model() -> Finding:
+    """pocketsphinx's English acoustic model, which the speech network's evidence comes from."""
+    from backend.audio.sphinx_model import sphinx_model
+    from backend.errors import InputError
+
+    try:
+        return Finding("acoustic model", GOOD, f"{len(sphinx_model().phones)} phones")
+    except ImportError:
+        return Finding("acoustic model", MISSING, 'pip install "pocketsphinx>=5.1,<6"')
+    except InputError as error:
+        return Finding("acoustic model", MISSING, str(error))
 
 
 def _landmark_models() -> list[Finding]:
