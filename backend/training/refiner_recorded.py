@@ -32,6 +32,7 @@ from backend.training.run_options import RunOptions, TrainingPlan, adamw, learni
 FILE = "refiner.safetensors"
 FRAMES_PER_CLIP = 16
 MOST_CLIPS, MOST_SMALL_CLIPS = 100_000, 24  # whose squares are cut
+HELD_OUT_PART = 4  # of so many held-out clips one is cut: a check draws but a few squares
 SMALL_SIDE = 48  # pixels of the square
 SMALL_PLAN = replace(PLAN, steps=200, batch=4, averaging=0.95)
 
@@ -115,7 +116,7 @@ def _train(
         most = MOST_SMALL_CLIPS if settings.small else MOST_CLIPS
         make_pairs(recordings.train, squares, config.side, most)
         if recordings.test is not None:
-            make_pairs(recordings.test, squares, config.side, most)
+            make_pairs(recordings.test, squares, config.side, max(1, most // HELD_OUT_PART))
     processes.wait()
     pairs = {False: _loaded(recordings.train, squares)}
     pairs[True] = _loaded(recordings.test, squares) if recordings.test is not None else pairs[False]
