@@ -21,7 +21,7 @@ from backend.models.facevid2vid.head_pose import rotation
 from backend.training import eamm, emospeaker_recorded, facevid2vid, mapping
 from backend.training.bundles import BUILDERS, Bundle, build, load_bundle
 from backend.training.eamm_data import draw_excerpts
-from backend.training.eamm_networks import ABLATIONS, displaced
+from backend.training.eamm_networks import ABLATIONS, displaced, emotion_networks, sound_networks
 from backend.training.equivariance import RandomTransform, equivariance, jacobian_equivariance
 from backend.training.facevid2vid import draw_pairs, keypoint_prior
 from backend.training.perceptual import load_features, pixel_features
@@ -301,6 +301,21 @@ def test_every_ablation_of_eamm_trains(trained, prepared, tmp_path, ablation):
     facts = _metadata(tmp_path / f"eamm_emotion_{ablation}.safetensors")
     assert facts["ablation"] == ablation and f"--ablation {ablation}" in facts["command"]
     load_bundle(tmp_path / f"eamm_emotion_{ablation}.safetensors")
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_an_untrained_displacement_learns_from_emotion_and_speech(small):
+    for seed in range(6):
+        torch.manual_seed(seed)
+        parts = emotion_networks(sound_networks(small=small), (0, 1, 4), ABLATIONS["all-points"], small=small)
+        learner = parts["eamm.emotion"]
+        n_points = learner.config.n_keypoints
+        feature = torch.rand(4, 512, requires_grad=True)
+        value = torch.rand(4, n_points, 2, requires_grad=True)
+        moved = learner(feature, Keypoints(value, torch.eye(2).expand(4, n_points, 2, 2)))
+        assert moved.value.abs().max() < 0.05  # nearly nothing yet
+        moved.value.square().sum().backward()
+        assert feature.grad.any() and value.grad.any()
 
 
 def test_emospeakers_ablations_train(prepared, tmp_path):

@@ -14,6 +14,7 @@ from backend.models.eamm.keypoints import KeypointConfig, KeypointDetector, Keyp
 from backend.training.bundles import BUILDERS, Bundle
 from backend.training.eamm_data import TalkingExcerpts
 
+AWAKE = 0.3  # bias that an untrained displacement's hidden layers begin with: three deviations of what they hear
 SMALL_KEYPOINTS = KeypointConfig(width=8, max_width=256, n_blocks=3, step=2)
 
 
@@ -117,9 +118,14 @@ def emotion_networks(spoken: Bundle, face: tuple[int, ...], variant: EammVariant
         code = spoken["eamm.audio_features"].config.code
         return Bundle({**parts, "eamm.style": StyleLayer(StyleConfig(config, code))})
     learner = EmotionDisplacement(config)
-    with torch.no_grad():  # an untrained learner displaces nothing
-        learner.displace[-1].weight.mul_(0.01)
-        learner.displace[-1].bias.zero_()
+    first, _, _, second, _, last = learner.displace
+    with torch.no_grad():
+        # Two channels pass all that is felt: by chance both begin shut for every picture, and then never learn.
+        for layer in (first, second):
+            layer.bias.fill_(AWAKE)
+        # An untrained learner displaces nothing.
+        last.weight.mul_(0.01)
+        last.bias.zero_()
     return Bundle({**parts, "eamm.emotion": learner})
 
 

@@ -22,7 +22,7 @@ from bfm.sources.embedded import load_embedded_model
 FACES_PER_SHARD, FRAMES_PER_FACE = 8, 8
 POSE_CHANGE = np.radians([2.5, 4.0, 2.0])
 # What moves the photo knows the truth only about: expressions fall short and scatter, poses scatter, light changes.
-REACHED, SCATTER, POSE_SCATTER, LIGHT_SCATTER = (0.8, 1.1), 0.05, np.radians([0.6, 0.6, 0.3]), 0.02
+REACHED, SCATTER, POSE_SCATTER, LIGHT_SCATTER = (0.87, 1.08), 0.036, np.radians([0.45, 0.45, 0.25]), 0.02
 NOISE, QUALITY = (0.0, 5.0), (35, 95)  # of the photo's sensor in grey levels, and of its compression (JPEG)
 
 
