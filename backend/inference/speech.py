@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,28 +158,33 @@ class SpeechArticulator:
         """
         with one_thread_each() as beside:
             other = None if self._second is None else beside(second_opinion, samples, self._second, VOCAL_TRACTS)
-            *first, loudness = self._first_opinion(samples, level, cepstra)
+            *first, loudness = self._first_opinion(samples, level, cepstra, beside)
             if other is None:
                 return Listening(*first, loudness)
             return Listening(*in_one(first, other.result()), loudness)
 
-    def _first_opinion(self, samples: np.ndarray, level: Level, cepstra: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,)."""
+    def _first_opinion(
+        self, samples: np.ndarray, level: Level, cepstra: np.ndarray, beside: Callable[..., Future]
+    ) -> tuple[np.ndarray, ...]:
+        """The whole-file network's articulators (n, 13), phones (n, 42) and stress (n,), and the loudness (n,).
+
+        What it infers from the evidence alone is left to beside.
+        """
         network = self.network
         n_frames = count_frames(len(samples))
         share = EVIDENCE_SHARE * float(np.clip((level.contrast - NOISY) / (CLEAN - NOISY), 0.0, 1.0))
-        parts = []
+        parts, inferred = [], []
         for start, end in feature_chunks(n_frames):
             first, last = max(0, start - CONTEXT), min(n_frames, end + CONTEXT)
             mels = log_mels(samples, first, last)
             seen, evidence = normalise(mels, level), phone_evidence(cepstra[first:last])
             rows = slice((start - first) // 2, (start - first) // 2 + -(-(end - start) // 2))
-            views = [*(warp_bands(seen, tract) for tract in VOCAL_TRACTS), np.zeros_like(seen)]
-            *heard, inferred = (_opinion(network, view, evidence, rows) for view in views)
-            opinion = averaged(_mean(heard), inferred, share)
+            inferred.append(beside(_opinion, network, np.zeros_like(seen), evidence, rows))
+            heard = _mean([_opinion(network, warp_bands(seen, tract), evidence, rows) for tract in VOCAL_TRACTS])
             loud = np.clip(1.0 + (mels.mean(1)[::2] - level.loudness) / LOUDNESS_RANGE, 0.0, 1.0)
-            parts.append((*opinion, loud[rows].astype(np.float32)))
-        return tuple(np.concatenate(column) for column in zip(*parts))
+            parts.append((heard, loud[rows].astype(np.float32)))
+        answers = [(*averaged(h, i.result(), share), loud) for (h, loud), i in zip(parts, inferred, strict=True)]
+        return tuple(np.concatenate(column) for column in zip(*answers))
 
     @property
     def network(self):
