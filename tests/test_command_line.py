@@ -215,3 +215,5 @@ def test_the_doctor_finds_this_installation_sound():
     run = emorig("doctor")
     assert run.returncode == 0, run.stdout
     assert "Ready" in run.stdout and "torch" in run.stdout and "acoustic model" in run.stdout
+    found = [line.split("  ")[0] for line in run.stdout.splitlines() if line[:1].strip() and "  " in line]
+    assert len(found) == len(set(found)), "something was looked for twice"

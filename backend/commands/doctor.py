@@ -58,16 +58,7 @@ class Finding:
 
 def report() -> int:
     """Prints the report; 0 where shots can be rendered, 1 where something that is needed is missing."""
-    findings = [
-        _python(),
-        *_packages(),
-        *_media(),
-        *_landmark_models(),
-        _acoustic_model(),
-        *_networks(),
-        _device(),
-        _face_alignment(),
-    ]
+    findings = [_python(), *_packages(), *_media(), *_landmark_models(), _acoustic_model(), *_networks(), _device()]
     findings += [
         _face_alignment(),
         _program("blender", "the add-on runs in it; https://www.blender.org or your package manager"),
