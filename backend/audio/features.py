@@ -57,13 +57,18 @@ def mel_frequencies(lowest: float, highest: float, count: int) -> np.ndarray:
     return 700.0 * (10.0 ** (np.linspace(_mel(lowest), _mel(highest), count) / 2595.0) - 1.0)
 
 
+def triangles(hertz: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Triangular filters (n, m) at frequencies (n,), each from one of the edges (m + 2,) to the next but one."""
+    rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
+    return np.clip(np.minimum(rising, falling), 0.0, None)
+
+
 def mel_filters() -> np.ndarray:
     """Triangular filters (257, 80) float32, each summing to one so that white noise is flat."""
     edges = mel_frequencies(LOWEST, HIGHEST, N_MELS + 2)
     bins = np.arange(FFT_SIZE // 2 + 1) * SAMPLE_RATE / FFT_SIZE
-    rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    filters = np.clip(np.minimum(rising, falling), 0.0, None)
+    filters = triangles(bins, edges)
     narrow = filters.sum(0) < 0.5  # the lowest bands are thinner than a bin
     filters[:, narrow] += np.clip(1.0 - np.abs(bins[:, None] - edges[1:-1][narrow]) * FFT_SIZE / SAMPLE_RATE, 0, None)
     return (filters / filters.sum(0)).astype(np.float32)
@@ -127,9 +132,8 @@ def normalise(mels: np.ndarray, level: Level) -> np.ndarray:
 
 def warp_bands(mels: np.ndarray, factor: float) -> np.ndarray:
     """Features (n_frames, 80) as of a vocal tract shorter by factor: what lay at f Hz is read at f * factor."""
-    mel_centres = np.linspace(_mel(LOWEST), _mel(HIGHEST), N_MELS + 2)[1:-1]
-    hertz = 700.0 * (10.0 ** (mel_centres / 2595.0) - 1.0)
-    source = np.interp(_mel(np.clip(hertz / factor, hertz[0], hertz[-1])), mel_centres, np.arange(N_MELS))
+    hertz = mel_frequencies(LOWEST, HIGHEST, N_MELS + 2)[1:-1]
+    source = np.interp(_mel(np.clip(hertz / factor, hertz[0], hertz[-1])), _mel(hertz), np.arange(N_MELS))
     below = np.minimum(source.astype(int), N_MELS - 2)
     share = (source - below).astype(mels.dtype)
     return mels[:, below] * (1 - share) + mels[:, below + 1] * share

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .features import HIGHEST, LOWEST, N_MELS, SAMPLE_RATE, mel_frequencies
+from .features import HIGHEST, LOWEST, N_MELS, SAMPLE_RATE, mel_frequencies, triangles
 from .sphinx_model import N_CEPSTRA
 
 N_BANDS, LOWEST_BAND, HIGHEST_BAND = 25, 130.0, 6800.0  # Hz
@@ -17,20 +17,18 @@ PRE_EMPHASIS, LIFTER = 0.97, 22
 # Its noise floors suppose 16-bit samples under a Hamming window, ours are of full scale and divided by the window.
 POWER_SCALE = 32768.0**2 * 0.375 * 0.025 * SAMPLE_RATE
 SMOOTHING, SLOW, FAST, MASKING_DECAY, MASKED, MOST_GAIN, NEIGHBOURS = 0.7, 0.995, 0.5, 0.85, 0.2, 20.0, 4
-DELTA, DELTA_DELTA = 2, 3  # frames on either side that the first and second differences read
+REACH = 3  # frames on either side that the differences read
 
 
 def _to_bands() -> np.ndarray:
     """Matrix (25, 80) from mel powers to SphinxBase's bands: what lies between two mel bands is interpolated."""
     edges = mel_frequencies(LOWEST_BAND, HIGHEST_BAND, N_BANDS + 2)
     hertz = np.arange(0.0, SAMPLE_RATE / 2, 5.0)
-    rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
-    triangles = np.clip(np.minimum(rising, falling), 0.0, None)
+    filters = triangles(hertz, edges)
     emphasis = np.abs(1.0 - PRE_EMPHASIS * np.exp(-2j * np.pi * hertz / SAMPLE_RATE)) ** 2
     place = np.interp(hertz, mel_frequencies(LOWEST, HIGHEST, N_MELS + 2)[1:-1], np.arange(N_MELS))
     nearness = np.clip(1.0 - np.abs(place[:, None] - np.arange(N_MELS)), 0.0, None)
-    return (triangles / triangles.sum(0) * emphasis[:, None]).T @ nearness
+    return (filters / filters.sum(0) * emphasis[:, None]).T @ nearness
 
 
 def _to_cepstra() -> np.ndarray:
@@ -103,9 +101,9 @@ def sphinx_cepstra(mels: np.ndarray) -> np.ndarray:
 def with_differences(cepstra: np.ndarray, every: int = 1) -> np.ndarray:
     """Cepstra, first and second differences (3 streams, n / every, 13) of cepstra (n, 13), every so many frames."""
     n_frames = len(cepstra)
-    held = np.pad(cepstra, ((DELTA_DELTA, DELTA_DELTA), (0, 0)), mode="edge")
+    held = np.pad(cepstra, ((REACH, REACH), (0, 0)), mode="edge")
 
     def at(shift: int) -> np.ndarray:
-        return held[DELTA_DELTA + shift : DELTA_DELTA + shift + n_frames : every]
+        return held[REACH + shift : REACH + shift + n_frames : every]
 
     return np.stack([at(0), at(2) - at(-2), (at(3) - at(-1)) - (at(1) - at(-3))])

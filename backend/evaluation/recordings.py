@@ -78,7 +78,7 @@ SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".mp4", ".mov"}
 
 
 def aligned_by_pocketsphinx(waveform: Waveform, text: str) -> tuple[Phone, ...]:
-    """Phones of a text where pocketsphinx, which shares nothing with our networks, finds them."""
+    """Phones of a text where pocketsphinx finds them, whose acoustic model also gives our speech network evidence."""
     import pocketsphinx
 
     from .listeners import phones_of_segments
