@@ -40,7 +40,7 @@ def _pixel_span(low, high, limit):
     return first, last
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _draw_fragments(points, triangles, triangle, barycentric, depth):
     height, width = depth.shape
     for index in range(triangles.shape[0]):
@@ -69,7 +69,7 @@ def _draw_fragments(points, triangles, triangle, barycentric, depth):
                     barycentric[y, x, 2] = wc
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _gather(triangle, barycentric, triangles, values, out):
     height, width = triangle.shape
     for y in range(height):
@@ -95,7 +95,7 @@ def _inside_span(at_zero, slope, first, last):
     return first, min(last, crossing)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def draw_values(points, triangles, values, out, depth):
     """Draws triangles into out (height, width, n_channels) float32 in place, against depth (height, width) float32.
 

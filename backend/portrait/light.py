@@ -32,7 +32,7 @@ FADE = 0.10  # of the face's height, inwards from its outline, over which the ch
 LEAST_SHOWN = 1e-3
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _multiply(pixels, gains):
     """pixels (h, w, ≥3) times gains (h, w, 3), in place."""
     for y in range(gains.shape[0]):

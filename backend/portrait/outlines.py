@@ -7,7 +7,7 @@ from numba import njit
 JUMP = 1.6  # pixels that the flow changes from one pixel to the next, beyond any stretching of skin
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def soften_outlines(flow, warped, out):
     """Copies warped (h, w, n) into out, where the flow (h, w, 2) jumps averaged over 3 × 3 pixels (1 2 1 each way)."""
     height, width, channels = warped.shape

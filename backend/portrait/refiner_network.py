@@ -35,7 +35,7 @@ def load_refiner(weights: Path, *, device: str = "cpu") -> tuple[Predict, int]:
         return _on_openvino(network, config), config.side
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("There is no CUDA device: use --device cpu.")
-    return _on_torch(network, torch.device(device)), config.side
+    return _on_torch(network, config, torch.device(device)), config.side
 
 
 def read_network(weights: Path) -> tuple[Refiner, RefinerConfig]:
@@ -51,14 +51,18 @@ def read_network(weights: Path) -> tuple[Refiner, RefinerConfig]:
     return network.eval(), config
 
 
-def _on_torch(network: Refiner, device: torch.device) -> Predict:
+def _on_torch(network: Refiner, config: RefinerConfig, device: torch.device) -> Predict:
+    """The network as one recorded graph: while it runs, another thread may draw (nothing in it needs Python)."""
     network = network.to(device).to(memory_format=torch.channels_last)
+    example = tuple(values.to(device) for values in _example(config))
+    with torch.no_grad():
+        graph = torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
 
     @one_thread()
     @torch.inference_mode()
     def predict(crop: np.ndarray, guides: np.ndarray) -> np.ndarray:
         inputs = (torch.from_numpy(values)[None].to(device) for values in (crop, guides))
-        return network(*inputs)[0].float().cpu().numpy()
+        return graph(*inputs)[0].float().cpu().numpy()
 
     return predict
 
@@ -70,7 +74,7 @@ def _on_openvino(network: Refiner, config: RefinerConfig) -> Predict:
         import openvino
     except ImportError as error:
         raise InputError("OpenVINO is not installed: 'pip install emorig[openvino]', or use --device cpu.") from error
-    example = torch.zeros(1, 3, config.side, config.side), torch.zeros(1, config.n_guides, config.side, config.side)
+    example = _example(config)
     model = openvino.convert_model(network, example_input=example, input=[list(e.shape) for e in example])
     compiled = openvino.Core().compile_model(
         model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -80,3 +84,9 @@ def _on_openvino(network: Refiner, config: RefinerConfig) -> Predict:
         return compiled([crop[None], guides[None]])[0][0]
 
     return predict
+
+
+def _example(config: RefinerConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A crop and its guides, empty, of the network's sizes."""
+    side = config.side
+    return torch.zeros(1, 3, side, side), torch.zeros(1, config.n_guides, side, side)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
+from threadpoolctl import threadpool_limits
 
 from backend.portrait.analysis import Portrait
 from backend.portrait.background import cut_out, fill_background
@@ -28,7 +29,7 @@ AHEAD = 64  # frames whose shapes are made at once
 N_LANDMARKS = 478
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _lay_over(foreground, background, out):
     """out uint8 = foreground (h, w, 4) premultiplied over background (h, w, 3), both float32 0–255 and alpha 0–1."""
     for y in range(out.shape[0]):
@@ -105,7 +106,8 @@ class WarpRenderer:
         if self._refiner is None:
             yield from (self.render(coefficients, index) for index in wanted)
             return
-        with ThreadPoolExecutor(1, "refiner") as refiner:
+        # after every product of matrices numpy's second thread waits busily, on the core that refines
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1, "refiner") as refiner:
             waiting: Future[np.ndarray] | None = None
             for index in wanted:
                 parts = self.render_parts(coefficients, index)

@@ -131,7 +131,7 @@ PATCHES = (
 )
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _shade(pixels, field, shadow, light):
     """pixels (h, w, ≥3) times 1 + field (h, w) · shadow (3,) where field < 0, · light (3,) elsewhere, in place."""
     for y in range(field.shape[0]):
