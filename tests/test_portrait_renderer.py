@@ -1,5 +1,7 @@
 """Rendered frames do what the coefficients say, measured by finding the face again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import skimage.data
@@ -161,3 +163,18 @@ def test_a_smiling_photo_closes_its_lips_over_its_teeth(renderer, portrait, held
         darkest = line.argmin()
         assert 0 < darkest < len(line) - 1  # a dark line, with lip on both sides
         assert line.max() - 8 < max(max(lips), line[0], line[-1])  # and nothing as pale as teeth between them
+
+
+def test_the_photo_teeth_stay_as_bright_while_the_mouth_hardly_changes(renderer, portrait):
+    def brightness(change):
+        shot = coefficients(portrait, is_rest=True)
+        expression = shot.expression.copy()
+        expression[0, CHANNEL_INDEX["jawOpen"]] += change * FULL_ACTIVATION_SD
+        shot = replace(shot, expression=expression)
+        frame, _, points = renderer.render_parts(shot, 0)
+        left, right = np.sort(points[[78, 308], 0].astype(int))
+        inside = frame[int(points[13, 1]) : int(points[14, 1]) + 1, left:right].mean(axis=2)
+        return np.percentile(inside, 90)
+
+    photo = brightness(0.0)
+    assert [brightness(change) for change in (0.02, 0.05, 0.15)] == pytest.approx([photo] * 3, rel=0.03)

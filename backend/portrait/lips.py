@@ -173,7 +173,7 @@ class LipFill:
     def strength(self, landmarks: np.ndarray, change: float) -> float:
         """How much of it shows: with lips that differ from the photo's by change, 0 to 1; a line, as they part."""
         if not self._is_closed:
-            return change
+            return max(2.0 * change - 1.0, 0.0)  # only once the inside is drawn whole, or lips would shine through it
         gap = np.linalg.norm(landmarks[LOWER[3][3:6]] - landmarks[UPPER[3][3:6]], axis=1).mean()
         return change * float(smoothstep(np.float32(gap / mouth_width(landmarks)), *LINE_FADES))
 

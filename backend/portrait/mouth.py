@@ -22,11 +22,11 @@ from bfm.landmarks import LOWER_LIP_RINGS, UPPER_LIP_RINGS
 
 MOUTH_WIDTH_MM = 50.0
 TEETH_BEHIND_LIPS = 0.07  # dm
-UPPER_EDGE = 1.2  # mm below the closed lips' seam
+UPPER_EDGE = 2.0  # mm below the closed lips' seam: as much shows under lips at rest (Vig & Brundo 1978)
 OVERBITE = -0.6  # mm that the lower edges show above the upper ones with closed jaws
 LOWER_SHOWN = 7.0  # mm of the lower teeth that show above the lower lip at most
 ROLL = 0.02  # of the mouth's width, that each lip rolls in before the inside shows
-OPEN_LIGHT = (0.95, 1.15, 6.0, 20.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
+OPEN_LIGHT = (0.95, 1.35, 6.0, 16.0)  # light on teeth in a narrow and in a wide opening, and how wide these are, mm
 CORNERS = (0.40, 0.98)  # of the opening's half width: from here to here light falls off towards the corners
 CORNER_SHADE = 0.30
 DEEP_SHADE = (0.30, 12.0, 24.0)  # how much darker the dark is in openings from 12 mm to 24 mm: teeth no longer light it
@@ -35,7 +35,8 @@ SHADOW_WARMTH = np.float32([0.66, 1.06, 1.30])  # exponents: light in the mouth 
 TEETH_WARMTH = np.float32([0.86, 1.01, 1.09])  # and on enamel less of it shows
 SEAM_TINT = np.float32([0.72, 1.0, 0.97])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
-ALIKE = (0.4, 2.0)  # doublings of the photo's opening: what it shows but teeth is kept, and no more
+ALIKE = (0.1, 0.5)  # doublings of the photo's opening: what it shows but teeth is kept, and no more
+NARROW_SHADE, NARROWER = 0.5, (0.0, 1.2)  # how much darker own teeth get, as the opening halves so many times
 ROUNDED_SHADE = 0.20  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
@@ -98,7 +99,7 @@ class Mouth:
         skull = self._to_pixels(moved.pose, np.zeros(3))
         jaw = self._to_pixels(moved.pose, moved.jaw)
         inside = self._inside(box, skull, jaw, upper, lower, moved.weights)
-        cover = self.change(landmarks) * _coverage(outline, box, self._softness)[..., None]
+        cover = min(2.0 * self.change(landmarks), 1.0) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
         patch[:] = np.clip(patch + cover * (inside - patch) + 0.5, 0.0, 255.0).astype(np.uint8)
 
@@ -152,7 +153,7 @@ class Mouth:
         above, below = _edges(apply(into, upper), apply(into, lower), skull, x[0])
         under, over = y - above, below - y  # mm from the upper and from the lower lip
         gap = np.clip(below - above, 0.0, None)
-        rounding = float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
+        rounding = _rounding(weights)
         warmth = self._tones.in_key(SHADOW_WARMTH)
         depths = _light(under, over, gap, deep=1.0) ** warmth
         teeth_warmth = self._tones.in_key(TEETH_WARMTH)
@@ -177,16 +178,18 @@ class Mouth:
             _lay(image, layer)
         image = cv2.GaussianBlur(image, (0, 0), self._softness * scale)
         if self._own is not None:
-            shade = 0.82 + 0.18 * smoothstep(gap, 0.2 * self._photo_gap, 0.9 * self._photo_gap)
-            shade = (shade * (1.0 - ROUNDED_SHADE * rounding)).astype(np.float32)[..., None]
             change = float(np.log2(max(gap.max(), 0.1) / self._photo_gap))
+            # the photo's own light lies on them already: only what narrower and rounded lips take is missing
+            shade = (1.0 - NARROW_SHADE * float(smoothstep(np.float32(-change), *NARROWER))) * (
+                1.0 - ROUNDED_SHADE * max(rounding - _rounding(self._motion.rest_weights), 0.0)
+            )
             alike = 1.0 - smoothstep(np.float32(abs(change)), *ALIKE)
             for part, place, share in (
                 (self._own.whole, skull, alike), (self._own.lower, jaw, 1.0), (self._own.upper, skull, 1.0)
             ):  # fmt: skip
                 if part is not None and share > 0.0:
                     layer = share * part.placed(place, size)
-                    layer[..., :3] *= shade**teeth_warmth
+                    layer[..., :3] *= np.float32(shade) ** teeth_warmth
                     _lay(image, layer)
         whole = (right - left, bottom - top)
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
@@ -213,6 +216,11 @@ class Mouth:
         light = light * (1.0 - 0.12 * np.exp(-((x / 1.6) ** 2)))  # the furrow along the middle
         color = self._colors.tongue * light[..., None]
         return np.concatenate([color * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32)
+
+
+def _rounding(weights: np.ndarray) -> float:
+    """How far lips are pushed out, 0–1."""
+    return float(np.clip(weights[CHANNEL_INDEX["mouthPucker"]] + weights[CHANNEL_INDEX["mouthFunnel"]], 0, 1))
 
 
 def _opening(landmarks: np.ndarray) -> float:

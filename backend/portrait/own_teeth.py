@@ -20,7 +20,9 @@ BLUE_OF_ENAMEL = (0.50, 0.72)  # of the teeth's blue: from here on pixels are te
 REACH_OUTWARDS, REACH_INWARDS = 0.08, 0.012  # of the mouth's width, that teeth go on under the lip and into the dark
 LEAST_REDNESS = 0.75  # of the lips', above which something bright is none of the teeth
 GREY = 0.1  # lips less red than this are in a grey photo
-REACH_WHOLE = 0.03
+REACH_WHOLE = 0.08
+SMOOTH_ALONG = 0.008  # of the mouth's width
+LEAST_PART = 0.1  # of a row's largest part: smaller ones are no teeth but wet lips that shine
 MIDDLE_COLUMNS = 9.0  # mm beside the middle, within which edges are measured
 LEAST_PIXELS = 12
 LOWER_HALF = 0.5  # of the opening's height: teeth that begin below it are the lower ones
@@ -120,9 +122,18 @@ def _split(likely: np.ndarray, upper: np.ndarray, lower: np.ndarray, n_inside: i
             belongs |= where
     belongs = cv2.dilate(belongs.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     belongs &= (labels == 0) | np.isin(labels, np.unique(labels[belongs & (height > 0.5)]))
-    rows = np.where(belongs, 0.0, likely), np.where(belongs, likely, 0.0)
+    rows = tuple(_without_specks(row) for row in (np.where(belongs, 0.0, likely), np.where(belongs, likely, 0.0)))
     width = int((last > first + 1.0).sum())
     return tuple(row if _is_row(row, width, n_inside) else np.zeros_like(row) for row in rows)
+
+
+def _without_specks(row: np.ndarray) -> np.ndarray:
+    """The row (h, w) 0–1 without parts that are small beside its largest."""
+    n, labels, stats, _ = cv2.connectedComponentsWithStats((row > 0.5).astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    small = 1 + np.nonzero(areas < LEAST_PART * areas.max(initial=0))[0]
+    specks = cv2.dilate(np.isin(labels, small).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.where(specks & ~np.isin(labels, np.setdiff1d(np.arange(1, n), small)), 0.0, row)
 
 
 def _is_row(row: np.ndarray, width: int, n_inside: int) -> bool:
@@ -141,14 +152,35 @@ def _cut(
     spread = cv2.inpaint(image, (~seen).astype(np.uint8), 3, cv2.INPAINT_TELEA).astype(np.float32)
     spread = tones.in_key(_as_warm(spread, seen))
     away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 3) / width
-    rows = np.arange(len(row), dtype=np.float32)[:, None]
-    middle = (rows * seen).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    known = np.nonzero(seen.any(axis=0))[0]
-    middle = np.interp(np.arange(row.shape[1]), known, middle[known])
-    is_outwards = sign * (rows - middle[None]) > 0.0
-    alpha = 1.0 - smoothstep(away / np.where(is_outwards, REACH_OUTWARDS, REACH_INWARDS), 0.15, 1.0)
+    rows, n_seen = np.arange(len(row), dtype=np.float32)[:, None], seen.sum(axis=0)
+    middle, half, *color = (
+        _along(values, seen, SMOOTH_ALONG * width)
+        for values in ((rows * seen).sum(axis=0) / np.maximum(n_seen, 1), n_seen / 2.0, *_bright_part(spread, seen).T)
+    )
+    outwards = sign * (rows - middle)
+    # under the lip it was dark and lips shone through: there a tooth goes on as it is further in
+    lit = smoothstep(outwards / np.maximum(half, 1.0), 0.0, 0.8)[..., None]
+    spread += lit * (np.stack(color, axis=1) - spread)
+    alpha = 1.0 - smoothstep(away / np.where(outwards > 0.0, REACH_OUTWARDS, REACH_INWARDS), 0.15, 1.0)
     alpha = np.maximum(alpha, row).astype(np.float32)
     return OwnRow(np.concatenate([spread * alpha[..., None], alpha[..., None]], axis=2).astype(np.float32), into_mm)
+
+
+def _bright_part(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The mean colour (w, 3) of the brighter half of what is seen in each column of image (h, w, 3)."""
+    brightness = np.where(seen, image.mean(axis=2), np.nan)
+    with np.errstate(invalid="ignore"):
+        counts = seen & (brightness >= np.nanmedian(np.where(seen.any(axis=0), brightness, 0.0), axis=0))
+    return (image * counts[..., None]).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)[:, None]
+
+
+def _along(values: np.ndarray, seen: np.ndarray, sigma: float) -> np.ndarray:
+    """values (w,) of the columns in which something is seen (h, w), smooth, carried on beside them."""
+    known = np.nonzero(seen.any(axis=0))[0]
+    carried = np.interp(np.arange(seen.shape[1]), known, values[known])
+    return cv2.GaussianBlur(carried[None].astype(np.float32), (0, 0), max(sigma, 0.5), borderType=cv2.BORDER_REPLICATE)[
+        0
+    ]
 
 
 def _edge(row: np.ndarray, into_mm: np.ndarray, sign: float) -> float | None:
