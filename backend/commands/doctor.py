@@ -173,15 +173,17 @@ def _device() -> Finding:
 
 
 def _face_alignment() -> Finding:
-    from pathlib import Path
+    from backend.portrait.second_opinion import weights_file
 
-    cache = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
-    found = sorted(p.name for p in cache.glob("2DFAN4*")) if cache.is_dir() else []
-    if found:
-        return Finding("face-alignment weights", GOOD, found[0])
-    detail = "not fetched; landmarks come from mediapipe. python -c 'import face_alignment as f; "
+    found = weights_file()
+    if found is not None:
+        return Finding("face-alignment weights", GOOD, f"{found.name}: lids and lips of portraits are seen twice")
+    detail = "not fetched; landmarks come from mediapipe alone. python -c 'import face_alignment as f; "
     return Finding(
-        "face-alignment weights", OPTIONAL, detail + 'f.FaceAlignment(f.LandmarksType.TWO_D, device="cpu")\' fetches'
+        "face-alignment weights",
+        OPTIONAL,
+        detail + 'f.FaceAlignment(f.LandmarksType.TWO_D, device="cpu", '
+        'face_detector="folder", compile=False)\' fetches',
     )
 
 

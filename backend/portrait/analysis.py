@@ -10,6 +10,7 @@ from backend.errors import NoFaceError
 from backend.portrait import detection
 from backend.portrait.images import load_image
 from backend.portrait.mask import person_mask
+from backend.portrait.second_opinion import with_second_opinion
 from backend.portrait.visibility import is_behind_dark_glass, is_mouth_covered, is_shut
 from bfm.fitting import FittedFace, fit_landmarks
 from bfm.sources.embedded import load_embedded_model
@@ -26,7 +27,8 @@ class Portrait:
     """A picture and what is known of the person in it.
 
     image (height, width, 3) uint8 RGB; landmarks (478, 3) float32 pixels; person_mask (height, width) float32 0–1;
-    fit: identity, pose and the picture's own expression; n_faces: people found, of whom this is the largest.
+    fit: identity, pose and the picture's own expression; n_faces: people found, of whom this is the largest;
+    doubt: what the user should know of the landmarks.
     """
 
     image: np.ndarray
@@ -34,11 +36,12 @@ class Portrait:
     person_mask: np.ndarray
     fit: FittedFace
     n_faces: int
+    doubt: str | None = None
 
     @property
     def notices(self) -> list[str]:
         """What the user should know of a portrait that is usable all the same, one sentence each."""
-        points, found = self.landmarks[:, :2], []
+        points, found = self.landmarks[:, :2], [] if self.doubt is None else [self.doubt]
         if self.n_faces > 1:
             found.append(f"The portrait shows {self.n_faces} faces: the largest is animated.")
         if any(is_shut(points, eye) for eye in (0, 1)):
@@ -72,14 +75,15 @@ def analyse_portrait(image: np.ndarray) -> Portrait:
     if is_mouth_covered(image, face.landmarks[:, :2]):
         raise NoFaceError("The mouth is covered: use a picture in which the lips can be seen.")
     height, width = image.shape[:2]
-    fit = fit_landmarks(load_embedded_model(), face.landmarks, image_height=height, image_width=width)
+    landmarks, doubt = with_second_opinion(image, face.landmarks)
+    fit = fit_landmarks(load_embedded_model(), landmarks, image_height=height, image_width=width)
     if abs(fit.rotation[1]) > MOST_YAW:
         raise NoFaceError(
             f"The face is turned {np.degrees(abs(fit.rotation[1])):.0f}° away: use a picture turned less than "
             f"{np.degrees(MOST_YAW):.0f}° to the side."
         )
-    mask = person_mask(image, face.landmarks)
-    return Portrait(np.ascontiguousarray(image), face.landmarks, mask, fit, len(people))
+    mask = person_mask(image, landmarks)
+    return Portrait(np.ascontiguousarray(image), landmarks, mask, fit, len(people), doubt)
 
 
 def _refusal(image: np.ndarray, faces: list[detection.DetectedFace]) -> str:
