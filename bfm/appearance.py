@@ -94,7 +94,7 @@ def _sample(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _alternate(model: FaceModel, chosen: np.ndarray, colors: np.ndarray, bands: np.ndarray):
     """Lighting (27,) and texture (80,) of colours (n, 3) at chosen vertices with harmonics (n, 9)."""
     mean = model.texture_mean[chosen].astype(np.float64)
-    basis = model.texture_basis[:, chosen].astype(np.float64)
+    basis = np.ascontiguousarray(model.texture_basis[:, chosen], np.float64)  # else every product copies it
     base = np.zeros((3, 9))
     base[:, 0] = AMBIENT
     texture = np.zeros(TEXTURE_DIMS)

@@ -110,10 +110,10 @@ class WarpRenderer:
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1, "refiner") as refiner:
             waiting: Future[np.ndarray] | None = None
             for index in wanted:
-                parts = self.render_parts(coefficients, index)
+                refined = refiner.submit(self._refined, *self.render_parts(coefficients, index))
                 if waiting is not None:
                     yield waiting.result()
-                waiting = refiner.submit(self._refined, *parts)
+                waiting = refined
             if waiting is not None:
                 yield waiting.result()
 
