@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from backend.errors import InputError
 from backend.portrait import second_opinion
 from backend.portrait.analysis import analyse_portrait
 from backend.portrait.second_opinion import SHARED, weights_file, with_second_opinion
@@ -81,3 +82,13 @@ def test_the_real_network_is_loaded_from_where_its_package_keeps_it(monkeypatch,
     points, doubt = with_second_opinion(IMAGE, landmarks)
     second_opinion._network.cache_clear()
     assert points is landmarks and "differently" in doubt, "weights that learned nothing agree with nobody"
+
+
+def test_damaged_weights_are_one_sentence(monkeypatch, tmp_path, landmarks):
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (folder / "2DFAN4-11f355bf06.pth.tar").write_bytes(b"half a file")
+    second_opinion._network.cache_clear()
+    with pytest.raises(InputError, match="cannot be read: delete the file"):
+        with_second_opinion(IMAGE, landmarks)

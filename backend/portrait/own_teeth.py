@@ -20,7 +20,7 @@ BLUE_OF_ENAMEL = (0.50, 0.72)  # of the teeth's blue: from here on pixels are te
 REACH_OUTWARDS, REACH_INWARDS = 0.08, 0.012  # of the mouth's width, that teeth go on under the lip and into the dark
 LEAST_REDNESS = 0.75  # of the lips', above which something bright is none of the teeth
 GREY = 0.1  # lips less red than this are in a grey photo
-REACH_WHOLE = 0.08
+REACH_WHOLE = 0.08  # of the mouth's width, that what else it shows goes on beyond the rims
 SMOOTH_ALONG = 0.008  # of the mouth's width
 LEAST_PART = 0.1  # of a row's largest part: smaller ones are no teeth but wet lips that shine
 MIDDLE_COLUMNS = 9.0  # mm beside the middle, within which edges are measured
@@ -177,10 +177,8 @@ def _bright_part(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def _along(values: np.ndarray, seen: np.ndarray, sigma: float) -> np.ndarray:
     """values (w,) of the columns in which something is seen (h, w), smooth, carried on beside them."""
     known = np.nonzero(seen.any(axis=0))[0]
-    carried = np.interp(np.arange(seen.shape[1]), known, values[known])
-    return cv2.GaussianBlur(carried[None].astype(np.float32), (0, 0), max(sigma, 0.5), borderType=cv2.BORDER_REPLICATE)[
-        0
-    ]
+    carried = np.interp(np.arange(seen.shape[1]), known, values[known]).astype(np.float32)[None]
+    return cv2.GaussianBlur(carried, (0, 0), max(sigma, 0.5), borderType=cv2.BORDER_REPLICATE)[0]
 
 
 def _edge(row: np.ndarray, into_mm: np.ndarray, sign: float) -> float | None:
