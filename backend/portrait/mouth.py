@@ -36,7 +36,7 @@ TEETH_WARMTH = np.float32([0.86, 1.01, 1.09])  # and on enamel less of it shows
 SEAM_TINT = np.float32([0.72, 1.0, 0.97])
 SEAM_SHADOW = 0.42  # how much darker the line is where lips meet that are apart in the photo
 ALIKE = (0.1, 0.5)  # doublings of the photo's opening: what it shows but teeth is kept, and no more
-NARROW_SHADE, NARROWER = 0.5, (0.0, 1.2)  # how much darker own teeth get, as the opening halves so many times
+NARROW_SHADE, NARROWER = 0.45, (0.0, 1.2)  # how much darker own teeth get, as the opening halves so many times
 ROUNDED_SHADE = 0.20  # how much darker the teeth lie behind pushed-out lips
 LEAST_OPENING = 0.10  # of the mouth's width: a photo's narrower opening shows little but the lips' shadow
 FINEST = 5.0  # pixels per mm at which the inside is drawn at most; it has nothing finer to show
@@ -189,7 +189,7 @@ class Mouth:
             ):  # fmt: skip
                 if part is not None and share > 0.0:
                     layer = share * part.placed(place, size)
-                    layer[..., :3] *= np.float32(shade) ** teeth_warmth
+                    layer[..., :3] *= np.float32(shade) ** warmth
                     _lay(image, layer)
         whole = (right - left, bottom - top)
         return image if size == whole else cv2.resize(image, whole, interpolation=cv2.INTER_LINEAR)
