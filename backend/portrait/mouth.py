@@ -99,6 +99,7 @@ class Mouth:
         skull = self._to_pixels(moved.pose, np.zeros(3))
         jaw = self._to_pixels(moved.pose, moved.jaw)
         inside = self._inside(box, skull, jaw, upper, lower, moved.weights)
+        # whole before the lips' filling begins to show (LipFill.strength), which would shine through
         cover = min(2.0 * self.change(landmarks), 1.0) * _coverage(outline, box, self._softness)[..., None]
         patch = frame[top:bottom, left:right]
         patch[:] = np.clip(patch + cover * (inside - patch) + 0.5, 0.0, 255.0).astype(np.uint8)

@@ -129,11 +129,11 @@ def _split(likely: np.ndarray, upper: np.ndarray, lower: np.ndarray, n_inside: i
 
 def _without_specks(row: np.ndarray) -> np.ndarray:
     """The row (h, w) 0–1 without parts that are small beside its largest."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats((row > 0.5).astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((row > 0.5).astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    small = 1 + np.nonzero(areas < LEAST_PART * areas.max(initial=0))[0]
-    specks = cv2.dilate(np.isin(labels, small).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.where(specks & ~np.isin(labels, np.setdiff1d(np.arange(1, n), small)), 0.0, row)
+    small = np.isin(labels, 1 + np.nonzero(areas < LEAST_PART * areas.max(initial=0))[0])
+    specks = cv2.dilate(small.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.where(small | (specks & (labels == 0)), 0.0, row)
 
 
 def _is_row(row: np.ndarray, width: int, n_inside: int) -> bool:
@@ -168,9 +168,9 @@ def _cut(
 
 def _bright_part(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """The mean colour (w, 3) of the brighter half of what is seen in each column of image (h, w, 3)."""
-    brightness = np.where(seen, image.mean(axis=2), np.nan)
-    with np.errstate(invalid="ignore"):
-        counts = seen & (brightness >= np.nanmedian(np.where(seen.any(axis=0), brightness, 0.0), axis=0))
+    brightness = image.mean(axis=2)
+    known = np.where(seen | ~seen.any(axis=0), brightness, np.nan)  # columns without anything count for nothing below
+    counts = seen & (brightness >= np.nanmedian(known, axis=0))
     return (image * counts[..., None]).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)[:, None]
 
 
